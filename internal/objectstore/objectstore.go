@@ -1,0 +1,117 @@
+// Package objectstore is the small interface between trails and S3-compatible
+// servers. Implementations: objectstore/minio (real) and objectstore/memory
+// (tests, with fault injection); objectstore/storetest holds what each must do.
+package objectstore
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+)
+
+// Errors that callers tell apart with errors.Is. Implementations wrap them
+// together with the server's error code, never with its message: the message
+// may quote the request.
+var (
+	ErrNotExist         = errors.New("no such object")
+	ErrNoBucket         = errors.New("no such bucket")
+	ErrExists           = errors.New("object exists already")         // create-only Put refused (412), or a lost race (409)
+	ErrAccessDenied     = errors.New("access denied")                 // 403
+	ErrBadCredentials   = errors.New("credentials were not accepted") // unknown access key or wrong secret
+	ErrCertificate      = errors.New("certificate was not accepted")
+	ErrUnreachable      = errors.New("server cannot be reached")
+	ErrClockSkew        = errors.New("clock differs from the server's")
+	ErrThrottled        = errors.New("server asks to slow down") // 429, 503
+	ErrBadDigest        = errors.New("body was damaged on the way")
+	ErrNotImplemented   = errors.New("server does not implement this")
+	ErrForbiddenAddress = errors.New("address is not allowed")
+)
+
+// Error carries what an implementation knows of a failure. It unwraps to one
+// of the errors above where the cause is known.
+type Error struct {
+	Op     string // put, head, get, list, bucket
+	Code   string // S3 error code, or empty
+	Status int    // HTTP status, or 0
+	Err    error
+}
+
+func (e *Error) Error() string {
+	s := e.Op + ": " + e.Err.Error()
+	if e.Code != "" {
+		s += " (" + e.Code + ")"
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Code returns the S3 error code of err, or "InternalError".
+func Code(err error) string {
+	var e *Error
+	if errors.As(err, &e) && e.Code != "" {
+		return e.Code
+	}
+	return "InternalError"
+}
+
+// PutOptions describe an object to be created.
+type PutOptions struct {
+	ContentType string
+	// SHA256 is that of the body; it is sent, and checked by the server.
+	SHA256 [32]byte
+	// Metadata keys are lower case, without x-amz-meta-.
+	Metadata map[string]string
+}
+
+// Info describes a stored object.
+type Info struct {
+	Key      string
+	Size     int64
+	ETag     string
+	Modified time.Time
+	Metadata map[string]string // keys in lower case; empty in listings
+}
+
+// Store is one bucket on one server. It is safe for concurrent use.
+type Store interface {
+	// Create stores body under key only if the key is free: ErrExists
+	// otherwise. It returns nil only when the server has confirmed the object.
+	Create(ctx context.Context, key string, body io.ReadSeeker, size int64, o PutOptions) error
+	// Head describes the object, or ErrNotExist.
+	Head(ctx context.Context, key string) (Info, error)
+	// Get opens the object, or ErrNotExist. The caller closes it.
+	Get(ctx context.Context, key string) (io.ReadCloser, Info, error)
+	// List yields the objects under prefix in lexicographic order, those
+	// after startAfter only. It stops after the first error.
+	List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error]
+	// CheckBucket returns nil when the bucket exists and may be used,
+	// ErrNoBucket when it does not exist.
+	CheckBucket(ctx context.Context) error
+	// CreateBucket creates the bucket. A bucket that exists and is ours is no error.
+	CreateBucket(ctx context.Context) error
+	// ServerTime is the server's clock minus ours as last seen in an answer's
+	// Date header; ok is false before the first answer.
+	ServerTime() (offset time.Duration, ok bool)
+}
+
+// Config says how to reach a bucket.
+type Config struct {
+	Endpoint  string // https://host[:port] or http://…; empty = AWS of Region
+	Region    string
+	Bucket    string
+	AccessKey string
+	SecretKey string
+	Token     string // session token, may be empty
+	CA        []byte // PEM bundle to trust besides the system's, may be empty
+	// AllowPrivate lets the dialer reach loopback and link-local addresses,
+	// which addresses given by a tenant may not.
+	AllowPrivate bool
+	// DenyHosts are host:port addresses never dialed (the API server).
+	DenyHosts []string
+}
+
+// Opener makes a Store from a Config. It does not contact the server.
+type Opener func(Config) (Store, error)

@@ -1,0 +1,123 @@
+// Package receiverstatus is the contract of the receiver's status API: what
+// the manager reads back into conditions, and how it hands over events of its
+// own. Served on the receiver's TLS port to the manager's certificate only:
+//
+//	GET  /v1/status  → Status
+//	POST /v1/events  ← Events; 204 when they are durable
+package receiverstatus
+
+import (
+	"time"
+
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// Paths of the API.
+const (
+	PathStatus = "/v1/status"
+	PathEvents = "/v1/events"
+)
+
+// Events is the body of POST /v1/events.
+type Events struct {
+	Items []record.OwnEvent `json:"items"`
+}
+
+// Status is the state of one receiver.
+type Status struct {
+	Started time.Time `json:"started"`
+	// Generation is that of the receiverconfig.Config that is in force.
+	Generation int64 `json:"generation"`
+	// ConfigError says in one sentence why a newer configuration is not in
+	// force; empty when there is none.
+	ConfigError string  `json:"configError,omitempty"`
+	Spool       Spool   `json:"spool"`
+	Intake      Intake  `json:"intake"`
+	Trails      []Trail `json:"trails"`
+}
+
+// Spool describes the spool.
+type Spool struct {
+	UUID  string `json:"uuid"`
+	Tail  uint64 `json:"tail"`
+	Bytes int64  `json:"bytes"`
+	Full  bool   `json:"full"`
+}
+
+// Intake counts items since the spool was created.
+// Received = Accepted + Duplicates + Skipped + Quarantined.
+type Intake struct {
+	Received    int64    `json:"received"`
+	Accepted    int64    `json:"accepted"`
+	Duplicates  int64    `json:"duplicates"`
+	Skipped     int64    `json:"skipped"`
+	Quarantined int64    `json:"quarantined"`
+	Sources     []Source `json:"sources"`
+}
+
+// Source is one API server that has posted.
+type Source struct {
+	Cluster   string    `json:"cluster"`
+	APIServer string    `json:"apiServer"`
+	LastPost  time.Time `json:"lastPost"`
+}
+
+// Trail is the state of one trail.
+type Trail struct {
+	UID string `json:"uid"`
+	// Generation of the Trail object in force, from StartPosition on.
+	Generation    int64  `json:"generation"`
+	StartPosition uint64 `json:"startPosition"`
+	// Flushed is true when a suspended or deleting trail has nothing pending:
+	// all files are delivered and, with validation on, the final digest too.
+	Flushed bool   `json:"flushed"`
+	Counts  Counts `json:"counts"`
+	// DeliveredBytes are compressed bytes in the bucket, since the beginning
+	// and over the last 24 hours.
+	DeliveredBytes    int64 `json:"deliveredBytes"`
+	DeliveredBytesDay int64 `json:"deliveredBytesDay"`
+	// PendingFiles are closed files that are not confirmed by the bucket yet.
+	PendingFiles  int        `json:"pendingFiles"`
+	LastDelivery  *time.Time `json:"lastDelivery,omitempty"`
+	LastObject    string     `json:"lastObject,omitempty"`
+	DeliveryError *Failure   `json:"deliveryError,omitempty"`
+	LastDigest    *time.Time `json:"lastDigest,omitempty"`
+	DigestError   *Failure   `json:"digestError,omitempty"`
+	// ClockSkewSeconds is the store's clock minus ours when it holds files back.
+	ClockSkewSeconds int64        `json:"clockSkewSeconds,omitempty"`
+	Head             *record.Head `json:"head,omitempty"`
+}
+
+// Counts account for every record of a trail:
+// Accepted = Delivered + SelectedOut + Pending + Quarantined + Expired.
+type Counts struct {
+	Accepted    int64 `json:"accepted"`
+	Delivered   int64 `json:"delivered"`
+	SelectedOut int64 `json:"selectedOut"`
+	Pending     int64 `json:"pending"`
+	Quarantined int64 `json:"quarantined"`
+	Expired     int64 `json:"expired"`
+}
+
+// Failure is the present error of a destination. It is cleared by success.
+type Failure struct {
+	Since time.Time `json:"since"`
+	// Code is the S3 error code, or the name of one of ours.
+	Code string `json:"code"`
+	// Reason is one of the Reason constants.
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+// Reasons of a Failure, which the manager turns into advice.
+const (
+	ReasonNoBucket       = "BucketNotFound"
+	ReasonAccessDenied   = "AccessDenied"
+	ReasonBadCredentials = "InvalidCredentials"
+	ReasonCertificate    = "CertificateNotTrusted"
+	ReasonUnreachable    = "EndpointUnreachable"
+	ReasonAddress        = "AddressNotAllowed"
+	ReasonClockSkew      = "ClockSkew"
+	ReasonThrottled      = "Throttled"
+	ReasonOther          = "DeliveryFailed"
+)

@@ -1,0 +1,112 @@
+// Package spool is the durable log between intake and everything that reads
+// events, together with the state documents that must move in step with it.
+// Implementation: spool/pebble; spool/spooltest holds what each must do.
+package spool
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrFull is returned by Append when the volume has fallen below its reserve.
+// The caller asks its client to come again later.
+var ErrFull = errors.New("spool: volume is full")
+
+// ErrConflict is returned by Commit when an expected document has changed.
+var ErrConflict = errors.New("spool: state changed underneath")
+
+// Kind says what the items of a chunk are.
+type Kind uint8
+
+const (
+	// KindAudit: audit.k8s.io/v1 events, redacted by intake.
+	KindAudit Kind = 1
+	// KindOwn: events of our own, as OwnEvent documents.
+	KindOwn Kind = 2
+)
+
+// ID identifies a chunk: SHA-256 over its source and its bytes as received.
+type ID [32]byte
+
+// Position is the place of a chunk in one spool, counted from 1. 0 stands
+// before the first. Positions of different spools (see Spool.UUID) do not compare.
+type Position uint64
+
+// Chunk is the unit that is stored and read: at most about 4 MiB of items.
+type Chunk struct {
+	ID       ID
+	Kind     Kind
+	Source   string // <cluster>/<apiserver> of an audit chunk
+	Received time.Time
+	// Items is the number of items in Data. Data is their concatenation, each
+	// preceded by its length as a uvarint (see AppendItem and Items).
+	Items int
+	Data  []byte
+	// Skipped and Quarantined count the items of the same stretch of the body
+	// that were left out of Data, so that accounts move with positions.
+	Skipped, Quarantined int
+}
+
+// Appended tells what became of one chunk.
+type Appended struct {
+	Position  Position
+	Duplicate bool // stored before, within the window; Position is the old one, or 0 if trimmed
+}
+
+// Spool is a durable log of chunks and a small durable key-value state.
+// All methods are safe for concurrent use.
+type Spool interface {
+	// UUID is drawn when the volume is first used.
+	UUID() string
+	// Append returns when every chunk is durable: it survives kill -9 and
+	// power loss. Either all chunks of a call are stored, together with ops,
+	// or nothing is. Ops must not contain Expect.
+	Append(ctx context.Context, chunks []Chunk, ops ...Op) ([]Appended, error)
+	// Tail is the position up to which every chunk is durable.
+	Tail() Position
+	// Wait returns when Tail() > after or ctx is done.
+	Wait(ctx context.Context, after Position) error
+	// Read calls fn for each chunk after the given position up to Tail(), in
+	// order, until fn returns an error, which Read returns. A chunk that
+	// cannot be read is passed as a *Damaged error through onDamage and kept
+	// aside; reading goes on behind it. Data is valid until fn returns.
+	Read(ctx context.Context, after Position, fn func(Position, *Chunk) error, onDamage func(Damaged)) error
+	// Trim allows the spool to delete chunks up to and including upTo.
+	Trim(upTo Position) error
+
+	// Get returns a copy of a state document, nil when there is none.
+	Get(key string) ([]byte, error)
+	// Scan calls fn for each document whose key has the prefix, in key order.
+	Scan(prefix string, fn func(key string, value []byte) error) error
+	// Commit applies all operations atomically and durably. It returns
+	// ErrConflict, and does nothing, when an Expect operation does not hold.
+	// Commit may use the disk reserve.
+	Commit(ops ...Op) error
+
+	// Usage is the number of bytes on disk.
+	Usage() int64
+	Close() error
+}
+
+// Damaged describes a chunk that could not be read back.
+type Damaged struct {
+	Position Position
+	Reason   string
+}
+
+// Op is one operation of a Commit.
+type Op struct {
+	Key    string
+	Value  []byte // nil deletes
+	Expect bool   // check instead of write: the document must equal Value (nil = absent)
+}
+
+// Set writes a document.
+func Set(key string, value []byte) Op { return Op{Key: key, Value: value} }
+
+// Delete removes a document.
+func Delete(key string) Op { return Op{Key: key} }
+
+// Expect makes the commit conditional on a document's present value.
+func Expect(key string, value []byte) Op { return Op{Key: key, Value: value, Expect: true} }
