@@ -15,7 +15,7 @@ func lock(ctx context.Context, path string, waiting func()) (unlock func(), err 
 	if err != nil {
 		return nil, err
 	}
-	// Asking again and again, because a blocking flock cannot be cancelled.
+	// Asking again and again, because a blocking flock cannot be canceled.
 	for told := false; ; {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
