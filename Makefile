@@ -1,0 +1,93 @@
+# Everything a developer does, by name. `make` alone lists it.
+
+SHELL := /usr/bin/env bash -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN      := bin
+PROGRAMS := $(patsubst cmd/%/main.go,$(BIN)/%,$(wildcard cmd/*/main.go))
+
+# Tools are built from the versions that hack/tools pins and kept in the user's
+# cache folder. They are looked up only when a recipe needs them.
+ASSETS         := go run ./hack/assets/cmd/assets
+CONTROLLER_GEN  = "$$($(ASSETS) --path controller-gen)"
+GOLANGCI_LINT   = "$$($(ASSETS) --path golangci-lint)"
+
+##@ General
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN { FS = ":.*##"; print "usage: make TARGET [NAME=VALUE]" } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*##/ { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Build
+
+.PHONY: build
+build: $(PROGRAMS) ## Build every program of cmd/ into bin/, linked statically.
+
+# Always run: go build knows what has changed, and make does not.
+.PHONY: $(PROGRAMS)
+$(PROGRAMS): $(BIN)/%:
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $@ ./cmd/$*
+
+.PHONY: assets
+assets: ## Build the programs that tests and the demo run, unless they are cached.
+	$(ASSETS) kube-apiserver etcd kubectl versitygw minio
+
+.PHONY: clean
+clean: ## Remove what was built here; the cache of tools stays.
+	rm -rf $(BIN) dist
+
+##@ Develop
+
+.PHONY: generate
+generate: ## Generate deep copies, config/crd and config/rbac from the Go markers.
+	gen=$(CONTROLLER_GEN); \
+	"$$gen" object crd paths=./api/... output:crd:artifacts:config=config/crd; \
+	if grep -rqs '+kubebuilder:rbac' controllers; then \
+		"$$gen" rbac:roleName=manager-role paths=./controllers/... output:rbac:artifacts:config=config/rbac; \
+	fi
+
+.PHONY: fmt
+fmt: ## Format the Go sources.
+	$(GOLANGCI_LINT) fmt
+
+.PHONY: vet
+vet: ## Run go vet.
+	go vet ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint, with the project's import rules.
+	$(GOLANGCI_LINT) run
+
+.PHONY: verify
+verify: generate ## Fail if what is generated differs from what is committed.
+	@stale=$$(git status --porcelain -- api config); \
+	if [ -n "$$stale" ]; then \
+		echo "these files differ from what is committed; commit what make generate writes:" >&2; \
+		echo "$$stale" >&2; \
+		exit 1; \
+	fi
+
+##@ Try and test
+
+.PHONY: demo
+demo: ## Run the whole story on this machine; KEEP=1 leaves it running.
+	go run ./hack/demo $(if $(KEEP),--keep)
+
+.PHONY: test
+test: ## Run all tests, with the race detector, against real servers.
+	bash hack/test.sh
+
+BENCH     ?= .
+BENCHTIME ?= 1s
+
+.PHONY: bench
+bench: ## Run the benchmarks; BENCH=regexp chooses, BENCHTIME=1s each.
+	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
+
+FUZZTIME ?= 10s
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target, FUZZTIME=10s each.
+	bash hack/fuzz.sh $(FUZZTIME)
