@@ -81,7 +81,8 @@ func Build(in Input) (Output, error) {
 	d := in.digest()
 	key := d.DigestS3Object
 	uncompressed := record.MustJSON(d)
-	signature, err := in.Signer.Sign(d.StringToSign(uncompressed))
+	hash := record.HexSHA256(uncompressed)
+	signature, err := in.Signer.Sign(d.StringToSign(hash))
 	if err != nil {
 		return Output{}, fmt.Errorf("building the digest %s: %w", key, err)
 	}
@@ -89,7 +90,6 @@ func Build(in Input) (Output, error) {
 	if err != nil {
 		return Output{}, fmt.Errorf("building the digest %s: %w", key, err)
 	}
-	hash := record.HexSHA256(uncompressed)
 	return Output{
 		Key:          key,
 		Uncompressed: uncompressed,

@@ -85,15 +85,15 @@ type Head struct {
 	Trust       string `json:"publicKeySHA256"`
 }
 
-// StringToSign returns what is signed for a digest with these uncompressed
-// bytes: CloudTrail's four lines.
-func (d *Digest) StringToSign(uncompressed []byte) []byte {
+// StringToSign returns what is signed for a digest: CloudTrail's four lines.
+// hashValue is the HexSHA256 of its uncompressed bytes.
+func (d *Digest) StringToSign(hashValue string) []byte {
 	previous := "null"
 	if d.PreviousDigestSignature != nil {
 		previous = *d.PreviousDigestSignature
 	}
 	return fmt.Appendf(nil, "%s\n%s/%s\n%s\n%s", d.DigestEndTime, d.DigestS3Bucket, d.DigestS3Object,
-		HexSHA256(uncompressed), previous)
+		hashValue, previous)
 }
 
 // HexSHA256 is the lower-case hex SHA-256 of b.

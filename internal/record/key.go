@@ -80,6 +80,16 @@ func ParseDigestKey(key string) (DigestName, bool) {
 // IsLogFileKey reports whether key is that of a log file.
 func IsLogFileKey(key string) bool { return logFileName.MatchString(key) }
 
+// LogFileTime returns the minute in which the log file with this key was closed.
+func LogFileTime(key string) (time.Time, bool) {
+	m := logFileName.FindStringSubmatch(key)
+	if m == nil {
+		return time.Time{}, false
+	}
+	t, err := time.Parse("20060102T1504Z", m[3])
+	return t, err == nil
+}
+
 // TrailARN returns the ARN of a trail. name is its CloudTrail name:
 // <namespace>.<name>, or the name of an OrganizationTrail.
 func TrailARN(region, account, name string) string {
