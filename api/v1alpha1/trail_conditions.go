@@ -1,0 +1,101 @@
+package v1alpha1
+
+// Condition types of a Trail.
+const (
+	// ConditionReady is True when the trail does what its spec asks: it
+	// records and delivers, or it is suspended and everything is delivered.
+	ConditionReady = "Ready"
+	// ConditionBucketReady is True when the bucket can be used and its prefix
+	// belongs to this trail.
+	ConditionBucketReady = "BucketReady"
+	// ConditionReceiving is True when the receiver runs this generation of the
+	// trail and API servers send events to it.
+	ConditionReceiving = "Receiving"
+	// ConditionDelivering is False when log files cannot be delivered.
+	ConditionDelivering = "Delivering"
+	// ConditionDigestsCurrent is False when the newest digest is missing.
+	ConditionDigestsCurrent = "DigestsCurrent"
+	// ConditionReconciling is present, and True, while a change is under way.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is present, and True, when only a change by the user
+	// can help.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of conditions that are True.
+const (
+	ReasonRecording            = "Recording"            // Ready
+	ReasonSuspended            = "Suspended"            // Ready, with all of it flushed; Receiving, Delivering (False)
+	ReasonPrefixClaimed        = "PrefixClaimed"        // BucketReady
+	ReasonConfigurationInForce = "ConfigurationInForce" // Receiving
+	ReasonDelivered            = "Delivered"            // Delivering
+	ReasonDigestDelivered      = "DigestDelivered"      // DigestsCurrent
+)
+
+// Reasons of conditions that are Unknown or Reconciling.
+const (
+	ReasonPending             = "Pending"             // an earlier step comes first
+	ReasonConfigurationSent   = "ConfigurationSent"   // the receiver has not loaded this generation yet
+	ReasonNothingToDeliver    = "NothingToDeliver"    // no file was due so far
+	ReasonFirstDigestPending  = "FirstDigestPending"  // the first hour is not over
+	ReasonSuspending          = "Suspending"          // what was recorded is being delivered
+	ReasonDeleting            = "Deleting"            // the same, before the Trail goes
+	ReasonRetrying            = "Retrying"            // after a failure
+	ReasonReceiverUnreachable = "ReceiverUnreachable" // its status API does not answer
+)
+
+// Reasons of failures.
+const (
+	// ReasonInvalidSpec: the spec passed the API server but cannot work.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonCredentialsNotReadable: the operator may not read the Secret. The
+	// message holds the Role that allows it.
+	ReasonCredentialsNotReadable = "CredentialsNotReadable"
+	// ReasonCredentialsNotFound: there is no such Secret.
+	ReasonCredentialsNotFound = "CredentialsNotFound"
+	// ReasonCredentialsIncomplete: the Secret lacks a key.
+	ReasonCredentialsIncomplete = "CredentialsIncomplete"
+	// ReasonConflict: bucket and prefix belong to another trail.
+	ReasonConflict = "Conflict"
+	// ReasonBucketNotFound: the bucket is missing and could not be created.
+	ReasonBucketNotFound = "BucketNotFound"
+	// ReasonAccessDenied: the credentials lack a permission.
+	ReasonAccessDenied = "AccessDenied"
+	// ReasonInvalidCredentials: the server does not know the credentials.
+	ReasonInvalidCredentials = "InvalidCredentials"
+	// ReasonCertificateNotTrusted: the server's certificate is expired, of
+	// another name, or of an issuer that is not trusted.
+	ReasonCertificateNotTrusted = "CertificateNotTrusted"
+	// ReasonEndpointUnreachable: the server does not answer.
+	ReasonEndpointUnreachable = "EndpointUnreachable"
+	// ReasonAddressNotAllowed: the endpoint is an address that trails may not use.
+	ReasonAddressNotAllowed = "AddressNotAllowed"
+	// ReasonClockSkew: the clocks of server and operator differ too much.
+	ReasonClockSkew = "ClockSkew"
+	// ReasonThrottled: the server asks to slow down.
+	ReasonThrottled = "Throttled"
+	// ReasonDeliveryFailed: any other answer of the server.
+	ReasonDeliveryFailed = "DeliveryFailed"
+	// ReasonConfigurationRefused: the receiver could not load its configuration.
+	ReasonConfigurationRefused = "ConfigurationRefused"
+	// ReasonConfigurationTooLarge: there is no room left for this trail.
+	ReasonConfigurationTooLarge = "ConfigurationTooLarge"
+	// ReasonNoAPIServer: no API server has sent an event yet.
+	ReasonNoAPIServer = "NoAPIServer"
+	// ReasonSpoolFull: the receiver's volume is full.
+	ReasonSpoolFull = "SpoolFull"
+	// ReasonDigestLate: no digest was delivered for more than its hour.
+	ReasonDigestLate = "DigestLate"
+	// ReasonValidationDisabled: digests are switched off.
+	ReasonValidationDisabled = "ValidationDisabled"
+	// ReasonCertificateExpired: a certificate of this installation has expired.
+	ReasonCertificateExpired = "CertificateExpired"
+)
+
+// Reasons of Events that are no condition's.
+const (
+	// ReasonAbandoned: a deleted trail was given up with records undelivered.
+	ReasonAbandoned = "Abandoned"
+	// ReasonFlushed: a deleted trail had everything delivered.
+	ReasonFlushed = "Flushed"
+)

@@ -1,0 +1,79 @@
+package v1alpha1
+
+import "strings"
+
+// Finalizer keeps a deleted Trail until its records are flushed, or ten minutes.
+const Finalizer = "trail-operator.io/finalizer"
+
+// DefaultRegion is signed for when a destination names no region.
+const DefaultRegion = "us-east-1"
+
+// CloudTrailName is the name under which CloudTrail's clients know the trail.
+func (t *Trail) CloudTrailName() string { return t.Namespace + "." + t.Name }
+
+// IsCloudTrailName reports whether name is within CloudTrail's rules: 3 to 128
+// letters, digits, dots, underscores and hyphens, a letter or digit at either
+// end, and no two of . _ - beside each other.
+func IsCloudTrailName(name string) bool {
+	if len(name) < 3 || len(name) > 128 {
+		return false
+	}
+	mark := true // a mark before the first character is as bad as two marks
+	for _, c := range []byte(name) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+			mark = false
+		case strings.IndexByte("._-", c) >= 0 && !mark:
+			mark = true
+		default:
+			return false
+		}
+	}
+	return !mark
+}
+
+// Prefix is the prefix in force: that of the destination, or <namespace>/<name>.
+func (t *Trail) Prefix() string {
+	if p := t.Spec.Destination.Prefix; p != "" {
+		return p
+	}
+	return t.Namespace + "/" + t.Name
+}
+
+// Selection is the selection in force: that of the spec, or all management events.
+func (t *Trail) Selection() EventSelection {
+	if s := t.Spec.EventSelectors; s != nil {
+		return *s
+	}
+	return EventSelection{Basic: []BasicEventSelector{{}}}
+}
+
+// IsEnabled reports whether digests are delivered.
+func (v LogFileValidation) IsEnabled() bool { return v.Mode != ValidationDisabled }
+
+// FileAgeSeconds is the age limit in force.
+func (d Delivery) FileAgeSeconds() int32 {
+	if d.MaxFileAgeSeconds == 0 {
+		return DefaultMaxFileAgeSeconds
+	}
+	return d.MaxFileAgeSeconds
+}
+
+// FileSizeMiB is the size limit in force.
+func (d Delivery) FileSizeMiB() int32 {
+	if d.MaxFileSizeMiB == 0 {
+		return DefaultMaxFileSizeMiB
+	}
+	return d.MaxFileSizeMiB
+}
+
+// RegionOrDefault is the region that requests are signed for.
+func (d Destination) RegionOrDefault() string {
+	if d.Region == "" {
+		return DefaultRegion
+	}
+	return d.Region
+}
+
+// IsLogging reports whether recording was started and not stopped since.
+func (s TrailStatus) IsLogging() bool { return s.StartLoggingTime != nil && s.StopLoggingTime == nil }
