@@ -273,8 +273,10 @@ func BenchmarkMatch(b *testing.B) {
 	for i := range values {
 		values[i] = strings.Repeat("x", i%50) + string(rune('a'+i%26)) + strings.Repeat("y", i)
 	}
-	field := v1alpha1.FieldSelector{Field: v1alpha1.FieldEventName, Equals: values, StartsWith: values, EndsWith: values,
-		NotEquals: values, NotStartsWith: values, NotEndsWith: values}
+	field := v1alpha1.FieldSelector{
+		Field: v1alpha1.FieldEventName, Equals: values, StartsWith: values, EndsWith: values,
+		NotEquals: values, NotStartsWith: values, NotEndsWith: values,
+	}
 	var worst v1alpha1.EventSelection
 	for range 20 {
 		s := v1alpha1.AdvancedEventSelector{FieldSelectors: []v1alpha1.FieldSelector{{Field: v1alpha1.FieldEventCategory, Equals: []string{"Management"}}}}

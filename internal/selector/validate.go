@@ -115,8 +115,12 @@ func validateField(path string, f *v1alpha1.FieldSelector) error {
 		name   string
 		values []string
 	}{
-		{"equals", f.Equals}, {"startsWith", f.StartsWith}, {"endsWith", f.EndsWith},
-		{"notEquals", f.NotEquals}, {"notStartsWith", f.NotStartsWith}, {"notEndsWith", f.NotEndsWith},
+		{"equals", f.Equals},
+		{"startsWith", f.StartsWith},
+		{"endsWith", f.EndsWith},
+		{"notEquals", f.NotEquals},
+		{"notStartsWith", f.NotStartsWith},
+		{"notEndsWith", f.NotEndsWith},
 	} {
 		if op.values == nil {
 			continue
