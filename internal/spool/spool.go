@@ -16,6 +16,10 @@ var ErrFull = errors.New("spool: volume is full")
 // ErrConflict is returned by Commit when an expected document has changed.
 var ErrConflict = errors.New("spool: state changed underneath")
 
+// ErrClosed is returned by every call after Close, and by Wait and Read calls
+// that Close has ended.
+var ErrClosed = errors.New("spool: closed")
+
 // Kind says what the items of a chunk are.
 type Kind uint8
 
