@@ -1,0 +1,113 @@
+// Package pki makes the certificates of an installation: the intake CA, which
+// nothing outside it trusts, and what it issues to the receiver, to the
+// manager and to each API server.
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+)
+
+// Lifetimes. A certificate begins an hour early, for clocks that run behind.
+const (
+	CALifetime   = 10 * 365 * 24 * time.Hour
+	LeafLifetime = 5 * 365 * 24 * time.Hour
+	early        = time.Hour
+)
+
+// KeyPair is a certificate with its private key, both PEM.
+type KeyPair struct {
+	Cert []byte
+	Key  []byte
+}
+
+// NewCA makes a self-signed CA that issues leaf certificates only.
+func NewCA(commonName string, now time.Time) (KeyPair, error) {
+	return sign(&x509.Certificate{
+		Subject:               pkix.Name{CommonName: commonName},
+		NotBefore:             now.Add(-early),
+		NotAfter:              now.Add(CALifetime),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+	}, nil)
+}
+
+// IssueServer issues a server certificate for host names and IP addresses.
+func (ca KeyPair) IssueServer(now time.Time, names ...string) (KeyPair, error) {
+	if len(names) == 0 {
+		return KeyPair{}, errors.New("pki: a server certificate needs at least one name")
+	}
+	t := leaf(now, names[0], x509.ExtKeyUsageServerAuth)
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			t.IPAddresses = append(t.IPAddresses, ip)
+		} else {
+			t.DNSNames = append(t.DNSNames, n)
+		}
+	}
+	return sign(t, &ca)
+}
+
+// IssueClient issues a client certificate.
+func (ca KeyPair) IssueClient(now time.Time, commonName string, organizations ...string) (KeyPair, error) {
+	t := leaf(now, commonName, x509.ExtKeyUsageClientAuth)
+	t.Subject.Organization = organizations
+	return sign(t, &ca)
+}
+
+func leaf(now time.Time, commonName string, usage x509.ExtKeyUsage) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:               pkix.Name{CommonName: commonName},
+		NotBefore:             now.Add(-early),
+		NotAfter:              now.Add(LeafLifetime),
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{usage},
+		BasicConstraintsValid: true,
+	}
+}
+
+// sign makes a key and its certificate; without an issuer it signs itself.
+func sign(t *x509.Certificate, issuer *KeyPair) (KeyPair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("pki: making a key: %w", err)
+	}
+	if t.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
+		return KeyPair{}, fmt.Errorf("pki: drawing a serial number: %w", err)
+	}
+	parent, signer := t, any(key)
+	if issuer != nil {
+		pair, err := tls.X509KeyPair(issuer.Cert, issuer.Key)
+		if err != nil {
+			return KeyPair{}, errors.New("pki: the CA's certificate and key are not a pair in PEM")
+		}
+		parent, signer = pair.Leaf, pair.PrivateKey
+		if parent.NotAfter.Before(t.NotAfter) {
+			t.NotAfter = parent.NotAfter // nobody accepts it for longer
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, t, parent, key.Public(), signer)
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("pki: signing a certificate: %w", err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("pki: encoding a key: %w", err)
+	}
+	return KeyPair{
+		Cert: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
+		Key:  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER}),
+	}, nil
+}

@@ -1,0 +1,136 @@
+package receiverconfig
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+)
+
+// ParseConfig reads receiver.json strictly.
+func ParseConfig(raw []byte) (Config, error) {
+	var c Config
+	if err := decodeStrict(raw, &c); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", FileConfig, err)
+	}
+	if err := c.validate(); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", FileConfig, err)
+	}
+	return c, nil
+}
+
+// ParseTrail reads the file of one trail strictly.
+func ParseTrail(raw []byte) (Trail, error) {
+	var t Trail
+	if err := decodeStrict(raw, &t); err != nil {
+		return Trail{}, err
+	}
+	if err := t.validate(); err != nil {
+		return Trail{}, err
+	}
+	return t, nil
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Version != Version:
+		return fmt.Errorf("format version %d: this receiver reads version %d", c.Version, Version)
+	case c.Generation < 1:
+		return errors.New("the generation is missing")
+	case !IsAccount(c.Installation.Account):
+		return errors.New("the account is not 12 digits")
+	case !IsRegion(c.Installation.Region):
+		return errors.New("the region is not lower-case letters, digits and hyphens")
+	case c.Installation.UID == "" || len(c.Installation.UID) > 64:
+		return errors.New("the installation UID is missing or too long")
+	case c.Installation.Organization != "" && !IsOrganization(c.Installation.Organization):
+		return errors.New("the organization is not o- and 10 to 32 lower-case letters and digits")
+	case len(c.Files) > MaxFiles:
+		return fmt.Errorf("it lists more than %d files", MaxFiles)
+	}
+	for _, p := range c.TrustedProxies {
+		if _, err := netip.ParsePrefix(p); err != nil {
+			return errors.New("a trusted proxy is not an address range such as 10.0.0.0/8")
+		}
+	}
+	for _, name := range []string{FileServerCert, FileServerKey, FileClientCA, FileSigningKey} {
+		if _, ok := c.Files[name]; !ok {
+			return fmt.Errorf("it does not list %s", name)
+		}
+	}
+	for name := range c.Files {
+		if _, ok := TrailUID(name); !ok && !isPEM(name) {
+			return fmt.Errorf("it lists a file of an unknown name, %.100q", name)
+		}
+	}
+	return nil
+}
+
+func isPEM(name string) bool {
+	return name == FileServerCert || name == FileServerKey || name == FileClientCA || name == FileSigningKey
+}
+
+func (t *Trail) validate() error {
+	d := t.Destination
+	switch {
+	case !isUID(t.UID):
+		return errors.New("the UID is missing or malformed")
+	case !v1alpha1.IsCloudTrailName(t.Name):
+		return errors.New("the name is not a CloudTrail name")
+	case t.Namespace != "" && !strings.HasPrefix(t.Name, t.Namespace+"."):
+		return errors.New("the name does not begin with the namespace")
+	case t.ARN == "":
+		return errors.New("the ARN is missing")
+	case t.Generation < 1:
+		return errors.New("the generation is missing")
+	case d.Bucket == "" || d.Region == "":
+		return errors.New("the bucket or its region is missing")
+	case !isPrefix(d.Prefix):
+		return errors.New("the prefix is malformed")
+	case t.MaxFileAgeSeconds < 30 || t.MaxFileAgeSeconds > 3600:
+		return errors.New("maxFileAgeSeconds is not within 30 and 3600")
+	case t.MaxFileSizeMiB < 1 || t.MaxFileSizeMiB > 64:
+		return errors.New("maxFileSizeMiB is not within 1 and 64")
+	}
+	return nil
+}
+
+// isPrefix keeps a prefix from leaving its place in the bucket: object keys
+// are made by joining path elements.
+func isPrefix(p string) bool {
+	if p == "" {
+		return true
+	}
+	for e := range strings.SplitSeq(p, "/") {
+		if e == "" || e[0] == '.' || e == "AWSLogs" {
+			return false
+		}
+	}
+	return len(p) <= 200
+}
+
+// IsAccount reports whether s is 12 digits.
+func IsAccount(s string) bool {
+	return len(s) == 12 && strings.Trim(s, digits) == ""
+}
+
+const (
+	digits  = "0123456789"
+	letters = "abcdefghijklmnopqrstuvwxyz"
+)
+
+// IsRegion reports whether s is 1 to 63 lower-case letters, digits and single
+// hyphens, with a letter or digit at either end. It stands in object keys
+// between underscores.
+func IsRegion(s string) bool {
+	return len(s) > 0 && len(s) <= 63 && strings.Trim(s, digits+letters+"-") == "" &&
+		s[0] != '-' && s[len(s)-1] != '-' && !strings.Contains(s, "--")
+}
+
+// IsOrganization reports whether s is o- and 10 to 32 lower-case alphanumerics.
+func IsOrganization(s string) bool {
+	id, ok := strings.CutPrefix(s, "o-")
+	return ok && len(id) >= 10 && len(id) <= 32 && strings.Trim(id, digits+letters) == ""
+}
