@@ -6,6 +6,7 @@ package objectstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"time"
@@ -29,17 +30,33 @@ var (
 	ErrForbiddenAddress = errors.New("address is not allowed")
 )
 
+// Op names a method of Store.
+type Op string
+
+// The operations.
+const (
+	OpPut          Op = "put"
+	OpHead         Op = "head"
+	OpGet          Op = "get"
+	OpList         Op = "list"
+	OpCheckBucket  Op = "check bucket"
+	OpCreateBucket Op = "create bucket"
+)
+
 // Error carries what an implementation knows of a failure. It unwraps to one
-// of the errors above where the cause is known.
+// of the errors above where the cause is known, and to the error of the context
+// where that ended the call. Its text may be shown to the owner of a trail: no
+// part of it was chosen by the server but Code, which has letters and digits
+// only.
 type Error struct {
-	Op     string // put, head, get, list, bucket
+	Op     Op
 	Code   string // S3 error code, or empty
 	Status int    // HTTP status, or 0
 	Err    error
 }
 
 func (e *Error) Error() string {
-	s := e.Op + ": " + e.Err.Error()
+	s := string(e.Op) + ": " + e.Err.Error()
 	if e.Code != "" {
 		s += " (" + e.Code + ")"
 	}
@@ -78,19 +95,26 @@ type Info struct {
 // Store is one bucket on one server. It is safe for concurrent use.
 type Store interface {
 	// Create stores body under key only if the key is free: ErrExists
-	// otherwise. It returns nil only when the server has confirmed the object.
+	// otherwise. It sends body from its start, all size bytes of it, and does
+	// not close it. It returns nil only when the server has confirmed the
+	// object. After another error than ErrExists the object may exist all the
+	// same; a caller that tries again and gets ErrExists then compares it by
+	// Head.
 	Create(ctx context.Context, key string, body io.ReadSeeker, size int64, o PutOptions) error
-	// Head describes the object, or ErrNotExist.
+	// Head describes the object, or ErrNotExist; where the bucket is missing
+	// too, either of ErrNotExist and ErrNoBucket.
 	Head(ctx context.Context, key string) (Info, error)
-	// Get opens the object, or ErrNotExist. The caller closes it.
+	// Get opens the object; its errors are those of Head. The caller closes it,
+	// and ctx holds for reading it, too.
 	Get(ctx context.Context, key string) (io.ReadCloser, Info, error)
 	// List yields the objects under prefix in lexicographic order, those
 	// after startAfter only. It stops after the first error.
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error]
-	// CheckBucket returns nil when the bucket exists and may be used,
+	// CheckBucket returns nil when the bucket exists and may be listed,
 	// ErrNoBucket when it does not exist.
 	CheckBucket(ctx context.Context) error
-	// CreateBucket creates the bucket. A bucket that exists and is ours is no error.
+	// CreateBucket creates the bucket. A bucket that exists and is ours is no
+	// error; one that belongs to somebody else is ErrExists.
 	CreateBucket(ctx context.Context) error
 	// ServerTime is the server's clock minus ours as last seen in an answer's
 	// Date header; ok is false before the first answer.
@@ -106,11 +130,25 @@ type Config struct {
 	SecretKey string
 	Token     string // session token, may be empty
 	CA        []byte // PEM bundle to trust besides the system's, may be empty
-	// AllowPrivate lets the dialer reach loopback and link-local addresses,
-	// which addresses given by a tenant may not.
+	// AllowPrivate lets the dialer reach loopback, link-local and the clouds'
+	// metadata addresses, which addresses given by a tenant may not. The
+	// private networks, where stores inside the cluster are, are always allowed.
 	AllowPrivate bool
-	// DenyHosts are host:port addresses never dialed (the API server).
+	// DenyHosts are never dialed, whatever name leads there (the API server):
+	// host:port, or host for all of its ports.
 	DenyHosts []string
+}
+
+// Rewind puts body at its start, after checking that it has size bytes.
+func Rewind(body io.Seeker, size int64) error {
+	switch end, err := body.Seek(0, io.SeekEnd); {
+	case err != nil:
+		return err
+	case end != size:
+		return fmt.Errorf("the body has %d bytes, not %d", end, size)
+	}
+	_, err := body.Seek(0, io.SeekStart)
+	return err
 }
 
 // Opener makes a Store from a Config. It does not contact the server.

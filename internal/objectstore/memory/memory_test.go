@@ -1,0 +1,124 @@
+package memory_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/objectstore/memory"
+	"github.com/trail-operator/trail-operator/internal/objectstore/storetest"
+)
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(*testing.T) objectstore.Store {
+		s := memory.New(clock.RealClock{})
+		s.DeleteBucket()
+		return s
+	})
+}
+
+func create(ctx context.Context, s objectstore.Store, key, body string) error {
+	return s.Create(ctx, key, strings.NewReader(body), int64(len(body)), objectstore.PutOptions{SHA256: sha256.Sum256([]byte(body))})
+}
+
+func always(f memory.Fault) memory.Hook {
+	return func(context.Context, objectstore.Op, string) memory.Fault { return f }
+}
+
+func TestFaults(t *testing.T) {
+	ctx, now := t.Context(), time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := memory.New(clocktesting.NewFakePassiveClock(now))
+
+	s.SetHook(always(memory.Fault{Refuse: objectstore.ErrThrottled}))
+	err := create(ctx, s, "key", "body")
+	if !errors.Is(err, objectstore.ErrThrottled) || objectstore.Code(err) != "SlowDown" || len(s.Objects()) != 0 {
+		t.Errorf("Refuse: got %v, %v", err, s.Objects())
+	}
+	if _, ok := s.ServerTime(); ok {
+		t.Error("Refuse: the server has not been reached")
+	}
+	s.SetHook(always(memory.Fault{CutAfter: 2}))
+	if err := create(ctx, s, "key", "body"); !errors.Is(err, objectstore.ErrUnreachable) || len(s.Objects()) != 0 {
+		t.Errorf("CutAfter: got %v, %v", err, s.Objects())
+	}
+	s.SetHook(always(memory.Fault{Lose: objectstore.ErrUnreachable}))
+	if err := create(ctx, s, "key", "body"); !errors.Is(err, objectstore.ErrUnreachable) {
+		t.Errorf("Lose: got %v", err)
+	}
+	if o := s.Objects()["key"]; string(o.Body) != "body" || !o.Modified.Equal(now) {
+		t.Errorf("Lose: the object should be stored, got %+v", o)
+	}
+	if err := create(ctx, s, "key", "body"); !errors.Is(err, objectstore.ErrExists) {
+		t.Errorf("Lose: the error of the call itself comes first, got %v", err)
+	}
+	s.SetHook(always(memory.Fault{ETag: "wrong"}))
+	if info, err := s.Head(ctx, "key"); err != nil || info.ETag != "wrong" {
+		t.Errorf("ETag: got %+v, %v", info, err)
+	}
+	s.SetHook(always(memory.Fault{CutAfter: 3}))
+	r, info, err := s.Get(ctx, "key")
+	if err != nil || info.Size != 4 {
+		t.Fatalf("CutAfter: got %+v, %v", info, err)
+	}
+	var got bytes.Buffer
+	if _, err := io.Copy(&got, r); !errors.Is(err, objectstore.ErrUnreachable) || got.String() != "bod" {
+		t.Errorf("CutAfter: read %q, %v", got.String(), err)
+	}
+	s.SetHook(nil)
+	if _, err := s.Head(ctx, "key"); err != nil {
+		t.Errorf("without a hook: %v", err)
+	}
+	if puts, heads := s.Calls(objectstore.OpPut), s.Calls(objectstore.OpHead); puts != 4 || heads != 2 {
+		t.Errorf("want 4 puts and 2 heads counted, got %d and %d", puts, heads)
+	}
+	s.SetServerTime(-time.Hour)
+	if offset, ok := s.ServerTime(); !ok || offset != -time.Hour {
+		t.Errorf("SetServerTime: got %v, %v", offset, ok)
+	}
+}
+
+func TestHookBlocksUntilTheContextEnds(t *testing.T) {
+	s := memory.New(clock.RealClock{})
+	started := make(chan struct{})
+	s.SetHook(func(ctx context.Context, _ objectstore.Op, _ string) memory.Fault {
+		close(started)
+		<-ctx.Done()
+		return memory.Fault{}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- create(ctx, s, "key", "body") }()
+	<-started
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || len(s.Objects()) != 0 {
+		t.Errorf("got %v, %v", err, s.Objects())
+	}
+}
+
+func TestTampering(t *testing.T) {
+	s := memory.New(clock.RealClock{})
+	if err := create(t.Context(), s, "key", "body"); err != nil {
+		t.Fatal(err)
+	}
+	s.Overwrite("key", []byte("evil"))
+	if o := s.Objects()["key"]; string(o.Body) != "evil" {
+		t.Errorf("Overwrite: got %+v", o)
+	}
+	s.Delete("key")
+	if _, err := s.Head(t.Context(), "key"); !errors.Is(err, objectstore.ErrNotExist) {
+		t.Errorf("Delete: got %v", err)
+	}
+	s.DeleteBucket()
+	if err := s.CheckBucket(t.Context()); !errors.Is(err, objectstore.ErrNoBucket) {
+		t.Errorf("DeleteBucket: got %v", err)
+	}
+}
