@@ -1,0 +1,219 @@
+package mapping
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/valyala/fastjson"
+
+	"github.com/trail-operator/trail-operator/internal/auditevent"
+)
+
+// Annotations that are more than notes.
+const (
+	annotationTruncated = "audit.k8s.io/truncated"
+	annotationPatch     = "patch.webhook.admission.k8s.io/" // its value holds a JSON patch of the object
+)
+
+// part is a value of additionalEventData that may be long, and where it stands.
+type part struct{ start, end int }
+
+// appendAdditional appends additionalEventData.
+func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src Source, who *identity, failed failure, drop level) []byte {
+	start := len(dst)
+	dst = append(dst, `{"auditLevel":`...)
+	dst = appendString(dst, cut(e.Level, maxText))
+	dst = appendField(dst, `"auditStage":`, cut(e.Stage, maxText))
+	dst = appendField(dst, `"source":`, src.Via)
+	dst = appendField(dst, `"apiServer":`, cut(src.APIServer, maxText))
+	dst = appendField(dst, `"requestReceivedTimestamp":`, cut(e.RequestReceivedTimestamp, maxText))
+	dst = appendField(dst, `"stageTimestamp":`, cut(e.StageTimestamp, maxText))
+	dst = appendLatency(dst, e)
+	if e.Code != 0 {
+		dst = append(dst, `,"responseCode":`...)
+		dst = strconv.AppendInt(dst, int64(e.Code), 10)
+	}
+	if failed == (failure{}) {
+		dst = appendField(dst, `"responseMessage":`, cut(e.Message, maxText))
+	}
+
+	var parts [6]part
+	n := 0
+	open := func(key string) {
+		dst = append(append(dst, ','), key...)
+		parts[n].start = len(dst)
+	}
+	closed := func() {
+		parts[n].end = len(dst)
+		n++
+	}
+	user := &e.User
+	if e.Impersonated {
+		user = &e.ImpersonatedUser
+		open(`"impersonator":`)
+		dst = appendImpersonator(dst, &e.User)
+		closed()
+	}
+	if len(user.Groups) > 0 {
+		open(`"groups":`)
+		dst = appendStrings(dst, user.Groups)
+		closed()
+	}
+	if hasFields(user.Extra) {
+		open(`"extra":`)
+		dst = appendExtra(dst, user.Extra)
+		closed()
+	}
+	if len(e.SourceIPs) > 1 {
+		open(`"sourceIPs":`)
+		dst = appendStrings(dst, e.SourceIPs)
+		closed()
+	}
+	if hasFields(e.AuthenticationMetadata) {
+		open(`"authenticationMetadata":`)
+		dst = appendBody(dst, e.AuthenticationMetadata, policyOpen)
+		closed()
+	}
+	if hasFields(e.Annotations) {
+		open(`"annotations":`)
+		dst = m.appendAnnotations(dst, e.Annotations, c.bodies)
+		closed()
+	}
+	dst = append(dst, '}')
+	return shorten(dst, start, parts[:n], drop)
+}
+
+// shorten leaves out the longest parts until additionalEventData, which begins
+// at start, keeps its limit.
+func shorten(dst []byte, start int, parts []part, drop level) []byte {
+	for len(parts) > 0 && (len(dst)-start > maxAdditional || drop >= dropAll) {
+		longest := 0
+		for i, p := range parts {
+			if p.end-p.start > parts[longest].end-parts[longest].start {
+				longest = i
+			}
+		}
+		p := parts[longest]
+		size := p.end - p.start
+		var buf [96]byte
+		note := append(appendOmission(append(buf[:0], '{'), reasonSize, size), '}')
+		if size <= len(note) {
+			return dst // so are all others
+		}
+		moved := size - len(note)
+		dst = append(append(dst[:p.start], note...), dst[p.end:]...)
+		for i := range parts {
+			if parts[i].start > p.start {
+				parts[i].start -= moved
+				parts[i].end -= moved
+			}
+		}
+		parts[longest] = part{}
+	}
+	return dst
+}
+
+// appendLatency appends the time from the request to the stage in milliseconds,
+// where both are known and in order.
+func appendLatency(dst []byte, e *auditevent.Event) []byte {
+	received, err := time.Parse(time.RFC3339Nano, e.RequestReceivedTimestamp)
+	if err != nil || e.Time.Before(received) {
+		return dst
+	}
+	micro := e.Time.Sub(received).Microseconds()
+	dst = append(dst, `,"latencyMilliseconds":`...)
+	dst = strconv.AppendInt(dst, micro/1000, 10)
+	if rest := micro % 1000; rest != 0 {
+		dst = append(dst, '.', byte('0'+rest/100), byte('0'+rest/10%10), byte('0'+rest%10))
+	}
+	return dst
+}
+
+// appendImpersonator appends the real user behind an impersonation.
+func appendImpersonator(dst []byte, user *auditevent.User) []byte {
+	dst = append(dst, `{"userName":`...)
+	dst = appendString(dst, cut(user.Username, maxText))
+	dst = appendField(dst, `"uid":`, cut(user.UID, maxText))
+	if len(user.Groups) > 0 {
+		dst = append(dst, `,"groups":`...)
+		dst = appendStrings(dst, user.Groups)
+	}
+	if hasFields(user.Extra) {
+		dst = append(dst, `,"extra":`...)
+		dst = appendExtra(dst, user.Extra)
+	}
+	return append(dst, '}')
+}
+
+// appendExtra appends user.extra without what authenticators may have put there
+// of the token itself.
+func appendExtra(dst []byte, extra *fastjson.Value) []byte {
+	dst = append(dst, '{')
+	first := true
+	extra.GetObject().Visit(func(key []byte, v *fastjson.Value) {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		name := alias(key)
+		p := policyOpen
+		if isCredentialName(name) {
+			p = policyHidden
+		}
+		dst = appendString(dst, name)
+		dst = append(dst, ':')
+		dst = appendBody(dst, v, p)
+	})
+	return append(dst, '}')
+}
+
+// appendAnnotations appends the annotations of an event. Those of mutating
+// webhooks quote the object, so they are redacted like it.
+func (m *Mapper) appendAnnotations(dst []byte, annotations *fastjson.Value, bodies policy) []byte {
+	dst = append(dst, '{')
+	first := true
+	annotations.GetObject().Visit(func(key []byte, v *fastjson.Value) {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		name := alias(key)
+		dst = appendString(dst, name)
+		dst = append(dst, ':')
+		if !strings.HasPrefix(name, annotationPatch) {
+			dst = appendBody(dst, v, policyOpen)
+			return
+		}
+		dst = m.appendPatchAnnotation(dst, text(v), bodies)
+	})
+	return append(dst, '}')
+}
+
+func (m *Mapper) appendPatchAnnotation(dst []byte, s string, bodies policy) []byte {
+	if bodies != policyOpen {
+		return append(dst, redactedJSON...)
+	}
+	v, err := m.parser.Parse(s)
+	if err != nil || v.Type() != fastjson.TypeObject {
+		return append(dst, redactedJSON...)
+	}
+	m.nested = appendBody(m.nested[:0], v, bodies)
+	return appendString(dst, alias(m.nested))
+}
+
+func appendStrings(dst []byte, list []string) []byte {
+	dst = append(dst, '[')
+	for i, s := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, s)
+	}
+	return append(dst, ']')
+}
+
+func hasFields(v *fastjson.Value) bool {
+	o := v.GetObject()
+	return o != nil && o.Len() > 0
+}

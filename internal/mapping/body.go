@@ -1,0 +1,136 @@
+package mapping
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/valyala/fastjson"
+
+	"github.com/trail-operator/trail-operator/internal/auditevent"
+)
+
+// Reasons of an omission, as they stand in omittedReason.
+const (
+	reasonSize      = "SizeLimit"             // over the limit of its field or of the record
+	reasonIntake    = "RemovedAtIntake"       // sensitive, or of an event over 1 MiB
+	reasonAPIServer = "TruncatedByAPIServer"  // kube-apiserver's own limit
+	reasonUnread    = "NotReadableByRedactor" // neither an object nor an array
+)
+
+// appendOmission appends the fields that stand for what was left out. Unknown
+// sizes are negative.
+func appendOmission(dst []byte, reason string, size int) []byte {
+	dst = append(dst, `"omitted":true,"omittedReason":"`...)
+	dst = append(dst, reason...)
+	dst = append(dst, '"')
+	if size >= 0 {
+		dst = append(dst, `,"omittedBytes":`...)
+		dst = strconv.AppendInt(dst, int64(size), 10)
+	}
+	return dst
+}
+
+// appendRequest appends requestParameters.
+func (m *Mapper) appendRequest(dst []byte, e *auditevent.Event, c *call, drop level) []byte {
+	start := len(dst)
+	dst = append(dst, `{"verb":`...)
+	dst = appendString(dst, cut(e.Verb, maxText))
+	if c.resource != "" {
+		ref := &e.ObjectRef
+		dst = appendField(dst, `"group":`, c.group)
+		dst = appendField(dst, `"version":`, cut(ref.APIVersion, maxText))
+		dst = appendField(dst, `"resource":`, c.resource)
+		dst = appendField(dst, `"subresource":`, cut(ref.Subresource, maxText))
+		dst = appendField(dst, `"namespace":`, cut(ref.Namespace, maxText))
+		dst = appendField(dst, `"name":`, objectName(e, c))
+		dst = appendField(dst, `"uid":`, cut(ref.UID, maxText))
+	}
+	path, query, _ := strings.Cut(e.RequestURI, "?")
+	if c.proxied {
+		dst = appendField(dst, `"path":`, cut(path, maxPath))
+	}
+	if query != "" {
+		dst = append(dst, `,"query":`...)
+		dst = m.appendQuery(dst, query, c.arguments, drop)
+	}
+	p := c.bodies
+	if strings.HasPrefix(e.Verb, "delete") {
+		p = policyOpen // the body is the API server's own reading of DeleteOptions
+	}
+	mark := len(dst)
+	switch v := e.RequestObject; {
+	case v == nil || v.Type() == fastjson.TypeNull:
+		if reason := missing(e, "requestObject"); reason != "" {
+			dst = append(dst, ',')
+			dst = appendOmission(dst, reason, -1)
+		}
+	case !readable(v):
+		dst = append(dst, ',')
+		dst = appendOmission(dst, reasonUnread, len(v.MarshalTo(nil)))
+	default:
+		dst = append(dst, `,"object":`...)
+		body := len(dst)
+		dst = appendBody(dst, v, p)
+		if size := len(dst) - body; len(dst)-start >= maxBody || drop >= dropRequest {
+			dst = append(dst[:mark], ',')
+			dst = appendOmission(dst, reasonSize, size)
+		}
+	}
+	return append(dst, '}')
+}
+
+// appendResponse appends responseElements: what a write got as an answer.
+func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOnly bool, drop level) []byte {
+	if readOnly {
+		return append(dst, "null"...)
+	}
+	p := c.bodies
+	if p == policySecret {
+		p = policySecretAnswer
+	}
+	start := len(dst)
+	switch v := e.ResponseObject; {
+	case v == nil || v.Type() == fastjson.TypeNull:
+		reason := missing(e, "responseObject")
+		if reason == "" {
+			return append(dst, "null"...)
+		}
+		dst = appendOmission(append(dst, '{'), reason, -1)
+	case !readable(v):
+		dst = appendOmission(append(dst, '{'), reasonUnread, len(v.MarshalTo(nil)))
+	case v.Type() == fastjson.TypeObject:
+		dst = appendBody(dst, v, p)
+		if size := len(dst) - start; size > maxBody || drop >= dropResponse {
+			dst = appendOmission(append(dst[:start], '{'), reasonSize, size)
+			break
+		}
+		return dst
+	default: // the field holds an object or null
+		dst = append(dst, `{"value":`...)
+		dst = appendBody(dst, v, p)
+		if size := len(dst) + 1 - start; size > maxBody || drop >= dropResponse {
+			dst = appendOmission(append(dst[:start], '{'), reasonSize, size)
+		}
+	}
+	return append(dst, '}')
+}
+
+// missing returns why a body that the level asks for is not there, or nothing.
+func missing(e *auditevent.Event, field string) string {
+	for _, o := range e.Omitted {
+		if o == field {
+			return reasonIntake
+		}
+	}
+	if e.Annotations == nil || text(e.Annotations.Get(annotationTruncated)) != "true" {
+		return ""
+	}
+	switch e.Verb {
+	case "get", "list", "watch":
+		return "" // the answer is not recorded anyway
+	}
+	if e.Level == "RequestResponse" || e.Level == "Request" && field == "requestObject" {
+		return reasonAPIServer
+	}
+	return ""
+}

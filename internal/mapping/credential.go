@@ -1,0 +1,92 @@
+package mapping
+
+import "strings"
+
+// isCredential reports whether s is, as a whole, a JSON web token or a bootstrap
+// token. Both open a session for whoever holds them, wherever they stand.
+func isCredential(s string) bool {
+	return isBootstrapToken(s) || isJWT(strings.TrimPrefix(s, "Bearer "))
+}
+
+// isBootstrapToken reports whether s has the form [a-z0-9]{6}\.[a-z0-9]{16}.
+func isBootstrapToken(s string) bool {
+	if len(s) != 23 || s[6] != '.' {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && i != 6 {
+			return false
+		}
+	}
+	return true
+}
+
+// isJWT reports whether s is a signed JSON web token: three parts in base64url,
+// of which the first is a JSON object.
+func isJWT(s string) bool {
+	if !strings.HasPrefix(s, "eyJ") {
+		return false
+	}
+	dots := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.':
+			dots++
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '=':
+		default:
+			return false
+		}
+	}
+	return dots == 2
+}
+
+// maybeCopy reports whether a string in the metadata of a Secret may be a copy
+// of its content, as several tools keep them in annotations.
+func maybeCopy(s string) bool {
+	if len(s) > longestShown {
+		return true
+	}
+	s = strings.TrimLeft(s, " \t\r\n")
+	return strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[")
+}
+
+// credentialNames are the parts of names of query options and of user.extra
+// whose values are taken for credentials.
+var credentialNames = [...]string{
+	"token", "secret", "password", "passwd", "authorization", "signature", "assertion",
+	"apikey", "api_key", "api-key", "accesskey", "access_key", "access-key", "privatekey", "private_key", "private-key",
+	"jwt", "bearer",
+}
+
+// isCredentialName reports whether the value under this name is hidden.
+func isCredentialName(name string) bool {
+	for _, part := range credentialNames {
+		if containsFold(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// containsFold is strings.Contains without regard to the case of ASCII letters;
+// part is in lower case.
+func containsFold(s, part string) bool {
+	for i := 0; i+len(part) <= len(s); i++ {
+		j := 0
+		for j < len(part) && lower(s[i+j]) == part[j] {
+			j++
+		}
+		if j == len(part) {
+			return true
+		}
+	}
+	return false
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
