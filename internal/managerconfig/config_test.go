@@ -1,0 +1,114 @@
+package managerconfig
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const valid = `apiVersion: config.trail-operator.io/v1alpha1
+kind: ManagerConfig
+account: "000000000042"
+region: eu-central-1
+organization: o-abcdefghij
+namespace: trail-operator-system
+receiver:
+  address: trail-receiver.trail-operator-system.svc:8443
+  apiServerAddress: 10.0.0.9:8443
+  apiServers: [cp-1, cp-2]
+  names: [localhost]
+allowedAddresses: [127.0.0.1:7070, "localhost", 169.254.0.0/16]
+trustedProxies: [10.0.0.0/8]
+`
+
+func TestParse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "manager.yaml")
+	if err := os.WriteFile(path, []byte(valid), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.MetricsBindAddress != "127.0.0.1:8080" || c.HealthBindAddress != ":8081" {
+		t.Errorf("defaults are %q and %q", c.MetricsBindAddress, c.HealthBindAddress)
+	}
+	want := []string{"trail-receiver.trail-operator-system.svc", "10.0.0.9", "localhost"}
+	if d := cmp.Diff(want, c.Receiver.ServerNames()); d != "" {
+		t.Error(d)
+	}
+	if _, err := Load(path + ".missing"); err == nil {
+		t.Error("a missing file was accepted")
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for name, tc := range map[string]struct{ old, new, want string }{
+		"kind":             {"kind: ManagerConfig", "kind: Config", "apiVersion, kind: must be"},
+		"unknown field":    {"region:", "zone: x\nregion:", `unknown field "zone"`},
+		"account":          {`"000000000042"`, `"42"`, "account: must be 12 digits"},
+		"region":           {"eu-central-1", "EU", "region: must be"},
+		"organization":     {"o-abcdefghij", "abc", "organization: must be"},
+		"namespace":        {"namespace: trail-operator-system", "namespace: ''", "namespace: must be"},
+		"address":          {"  address: trail-receiver.trail-operator-system.svc:8443", "  address: https://x", "receiver.address: must be host:port"},
+		"second address":   {"10.0.0.9:8443", "10.0.0.9:0", "receiver.apiServerAddress"},
+		"no API server":    {"[cp-1, cp-2]", "[]", "receiver.apiServers: must name"},
+		"API server name":  {"[cp-1, cp-2]", "[CP_1]", "receiver.apiServers[0]: must be"},
+		"API server twice": {"[cp-1, cp-2]", "[cp-1, cp-1]", "receiver.apiServers[1]: stands there twice"},
+		"names":            {"[localhost]", "['a b']", "receiver.names[0]"},
+		"allowed":          {`"localhost"`, `"http://localhost"`, "allowedAddresses[1]: must be"},
+		"allowed port":     {"127.0.0.1:7070", "127.0.0.1:99999", "allowedAddresses[0]: must be"},
+		"proxy":            {"10.0.0.0/8", "10.0.0.1", "trustedProxies[0]: must be an address range"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := strings.Replace(valid, tc.old, tc.new, 1)
+			if in == valid {
+				t.Fatal("the change changes nothing")
+			}
+			if _, err := Parse([]byte(in)); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestAllows(t *testing.T) {
+	c, err := Parse([]byte(valid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for endpoint, want := range map[string]bool{
+		"http://127.0.0.1:7070":          true,
+		"http://127.0.0.1:7071":          false,
+		"http://127.0.0.1":               false,
+		"https://localhost":              true,
+		"https://LOCALHOST:9":            true,
+		"https://localhost.example":      false,
+		"http://169.254.169.254":         true,
+		"http://[::ffff:127.0.0.1]:7070": true,
+		"http://[::1]:7070":              false,
+		"":                               false,
+		"http://127.1:7070":              false,
+	} {
+		if got := c.Allows(endpoint); got != want {
+			t.Errorf("Allows(%q) = %v", endpoint, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(valid))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := Parse(b)
+		if err != nil {
+			return
+		}
+		if len(c.Receiver.ServerNames()) == 0 {
+			t.Error("accepted a configuration without a name for the receiver")
+		}
+		c.Allows("http://127.0.0.1")
+	})
+}
