@@ -81,7 +81,10 @@ func testList(t *testing.T, s objectstore.Store) {
 			t.Errorf("prefix %q, after %q (-want +got):\n%s", tc.prefix, tc.startAfter, diff)
 		}
 	}
-	for range s.List(t.Context(), "", "") { // a caller may stop early
+	for _, err := range s.List(t.Context(), "", "") { // a caller may stop early
+		if err != nil {
+			t.Error(err)
+		}
 		break
 	}
 }

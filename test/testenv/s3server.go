@@ -1,0 +1,217 @@
+// Package testenv starts the programs that tests and the demo run against.
+package testenv
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/trail-operator/trail-operator/hack/assets"
+)
+
+// S3Region is the region that the servers are started with.
+const S3Region = "us-east-1"
+
+// S3Options say how to start an S3 server. The zero value is a server on a free
+// port of the loopback interface, without TLS, with credentials of its own.
+type S3Options struct {
+	Address              string // host:port, to start a server where another one was
+	AccessKey, SecretKey string
+	CertFile, KeyFile    string // PEM, for TLS
+	Log                  io.Writer
+	Progress             io.Writer // told when the program has to be built first
+}
+
+// S3Server is a running S3 server.
+type S3Server struct {
+	Endpoint             string // URL
+	Region               string
+	AccessKey, SecretKey string // of the server's owner
+
+	stop context.CancelFunc
+	done chan struct{} // closed when the process has ended
+	err  error         // of the process
+}
+
+// StartVersityGW starts a versitygw that keeps objects as files under dir,
+// whose file system must have extended attributes. It returns when the server
+// answers; the server ends with ctx or Stop.
+func StartVersityGW(ctx context.Context, dir string, o S3Options) (*S3Server, error) {
+	return startS3(ctx, "versitygw", dir, o, func(s *S3Server, address, data, conf string) ([]string, []string, error) {
+		iam := filepath.Join(conf, "iam")
+		if err := os.MkdirAll(iam, 0o700); err != nil {
+			return nil, nil, err
+		}
+		args := []string{"--port", address, "--region", s.Region, "--iam-dir", iam, "--quiet"}
+		if o.CertFile != "" {
+			args = append(args, "--cert", o.CertFile, "--key", o.KeyFile)
+		}
+		env := []string{"ROOT_ACCESS_KEY_ID=" + s.AccessKey, "ROOT_SECRET_ACCESS_KEY=" + s.SecretKey}
+		return append(args, "posix", data), env, nil
+	})
+}
+
+// StartMinIO starts a MinIO that keeps objects under dir. It returns when the
+// server answers; the server ends with ctx or Stop.
+func StartMinIO(ctx context.Context, dir string, o S3Options) (*S3Server, error) {
+	return startS3(ctx, "minio", dir, o, func(s *S3Server, address, data, conf string) ([]string, []string, error) {
+		certs := filepath.Join(conf, "certs")
+		if err := os.MkdirAll(certs, 0o700); err != nil {
+			return nil, nil, err
+		}
+		for name, from := range map[string]string{"public.crt": o.CertFile, "private.key": o.KeyFile} {
+			if from == "" {
+				continue
+			}
+			pem, err := os.ReadFile(from)
+			if err != nil {
+				return nil, nil, err
+			}
+			if err := os.WriteFile(filepath.Join(certs, name), pem, 0o600); err != nil {
+				return nil, nil, err
+			}
+		}
+		env := []string{
+			"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_REGION=" + s.Region,
+			"MINIO_BROWSER=off", "MINIO_UPDATE=off", "HOME=" + conf,
+		}
+		return []string{"server", "--quiet", "--address", address, "--certs-dir", certs, data}, env, nil
+	})
+}
+
+// s3Command returns the arguments and the environment of a server.
+type s3Command func(s *S3Server, address, data, conf string) (args, env []string, err error)
+
+// attempts to start a server: another process may take the free port first.
+const attempts = 3
+
+func startS3(ctx context.Context, program, dir string, o S3Options, command s3Command) (*S3Server, error) {
+	progress := o.Progress
+	if progress == nil {
+		progress = io.Discard
+	}
+	paths, err := assets.Ensure(ctx, progress, program)
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	data, conf := filepath.Join(dir, "data"), filepath.Join(dir, "conf")
+	for _, d := range []string{data, conf} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	for range attempts {
+		var s *S3Server
+		if s, err = startS3Once(ctx, paths[program], data, conf, o, command); err == nil || ctx.Err() != nil || o.Address != "" {
+			return s, err
+		}
+	}
+	return nil, err
+}
+
+func startS3Once(ctx context.Context, program, data, conf string, o S3Options, command s3Command) (*S3Server, error) {
+	address := o.Address
+	if address == "" {
+		free, err := freeAddress(ctx)
+		if err != nil {
+			return nil, err
+		}
+		address = free
+	}
+	scheme := "http://"
+	if o.CertFile != "" {
+		scheme = "https://"
+	}
+	s := &S3Server{
+		Endpoint:  scheme + address,
+		Region:    S3Region,
+		AccessKey: cmp.Or(o.AccessKey, rand.Text()[:20]),
+		SecretKey: cmp.Or(o.SecretKey, rand.Text()),
+		done:      make(chan struct{}),
+	}
+	args, env, err := command(s, address, data, conf)
+	if err != nil {
+		return nil, err
+	}
+	ctx, s.stop = context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // built by ourselves
+	cmd.Dir, cmd.Env = conf, append(env, "PATH="+os.Getenv("PATH"))
+	cmd.Stdout, cmd.Stderr = o.Log, o.Log
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
+	endWithParent(cmd)
+	if err := cmd.Start(); err != nil {
+		s.stop()
+		return nil, fmt.Errorf("starting %s: %w", filepath.Base(program), err)
+	}
+	go func() {
+		defer close(s.done)
+		s.err = cmd.Wait()
+	}()
+	if err := s.waitReady(ctx); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("starting %s: %w", filepath.Base(program), err)
+	}
+	return s, nil
+}
+
+// Stop ends the server and waits until it is gone. What it stored stays.
+func (s *S3Server) Stop() {
+	s.stop()
+	<-s.done
+}
+
+// waitReady waits until the server answers a request, whatever it says.
+func (s *S3Server) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // only asks whether anybody answers
+	}}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoint, http.NoBody)
+		if err != nil {
+			return err
+		}
+		if resp, err := client.Do(req); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusServiceUnavailable { // MinIO's, until it is ready
+				return nil
+			}
+		}
+		select {
+		case <-s.done:
+			return fmt.Errorf("it has ended: %w", errors.Join(s.err, errors.New("see its log")))
+		case <-ctx.Done():
+			return fmt.Errorf("it does not answer at %s: %w", s.Endpoint, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+func freeAddress(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
