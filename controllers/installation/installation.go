@@ -1,0 +1,160 @@
+// Package installation makes what exists once: the identity of the
+// installation, its certificates, its signing key, and the configuration of
+// the receiver, into which the controllers render trails.
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trail-operator/trail-operator/internal/managerconfig"
+	"github.com/trail-operator/trail-operator/internal/manifests"
+	"github.com/trail-operator/trail-operator/internal/pki"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets;configmaps,verbs=get;create;patch;update
+
+// Installation is what Ensure found or made.
+type Installation struct {
+	receiverconfig.Installation
+	// Manager is who the manager is to the API server: the subject to which
+	// tenants grant access to a Secret.
+	Manager rbacv1.Subject
+	// IntakeCA, PEM, issued the receiver's certificate; ManagerCert is good for
+	// its status API.
+	IntakeCA    []byte
+	ManagerCert pki.KeyPair
+	// Keys are all public keys that ever signed digests, the oldest first.
+	Keys []record.PublishedKey
+	// Expires is when the first certificate that is in use ends, and which.
+	Expires     time.Time
+	ExpiresName string
+
+	Publisher *Publisher
+}
+
+// ensurer makes an installation step by step.
+type ensurer struct {
+	client client.Client
+	config *managerconfig.Config
+	clock  clock.PassiveClock
+	in     *Installation
+
+	ca, server pki.KeyPair
+	signing    []byte // PEM
+}
+
+// Ensure makes what is missing of the installation and renders the
+// installation's part of the receiver's configuration. It never replaces a key
+// or a CA. Two managers may do it at once: what is drawn is created, not
+// written, so both end with the same. The client must not cache Secrets and
+// ConfigMaps.
+func Ensure(ctx context.Context, c client.Client, config *managerconfig.Config, clk clock.PassiveClock) (*Installation, error) {
+	e := &ensurer{client: c, config: config, clock: clk, in: &Installation{Publisher: NewPublisher(c, config.Namespace)}}
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"identity", e.identity},
+		{"certificates", e.certificates},
+		{"signing key", e.signingKey},
+		{"receiver configuration", e.receiver},
+	} {
+		if err := step.do(ctx); err != nil {
+			return nil, fmt.Errorf("installation: %s: %w", step.name, err)
+		}
+	}
+	return e.in, nil
+}
+
+func (e *ensurer) identity(ctx context.Context) error {
+	var review authenticationv1.SelfSubjectReview
+	if err := e.client.Create(ctx, &review); err != nil {
+		return fmt.Errorf("asking the API server who the manager is: %w", err)
+	}
+	username := review.Status.UserInfo.Username
+	e.in.Manager = manifests.Subject(username)
+
+	account := e.config.Account
+	if account == "" {
+		var system corev1.Namespace
+		if err := e.client.Get(ctx, client.ObjectKey{Name: "kube-system"}, &system); err != nil {
+			return fmt.Errorf("reading the UID of the namespace kube-system, of which the account is made: %w", err)
+		}
+		account = deriveAccount(string(system.UID))
+	}
+	kept := manifests.Identity(e.config.Namespace, uuid.NewString(), account)
+	if err := e.client.Create(ctx, kept); apierrors.IsAlreadyExists(err) {
+		if err := e.client.Get(ctx, client.ObjectKeyFromObject(kept), kept); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return fmt.Errorf("creating the ConfigMap %s in the namespace %s: %w", kept.Name, kept.Namespace, err)
+	}
+	uid := kept.Data[manifests.InstallationUID]
+	if e.config.Account == "" {
+		account = kept.Data[manifests.InstallationAccount]
+	}
+	if uid == "" || !receiverconfig.IsAccount(account) {
+		return fmt.Errorf("the ConfigMap %s was changed: it must hold %s and %s", kept.Name,
+			manifests.InstallationUID, manifests.InstallationAccount)
+	}
+	e.in.Installation = receiverconfig.Installation{
+		UID: uid, Account: account, Region: e.config.Region, Organization: e.config.Organization,
+	}
+	return e.client.Apply(ctx, manifests.Installation(e.config.Namespace, e.in.Installation,
+		"https://"+e.config.Receiver.APIServerAddress, username),
+		client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
+}
+
+// secret reads a Secret, or creates the one that fresh makes.
+func (e *ensurer) secret(ctx context.Context, name string, fresh func() (*corev1.Secret, error)) (*corev1.Secret, error) {
+	key := client.ObjectKey{Namespace: e.config.Namespace, Name: name}
+	var s corev1.Secret
+	err := e.client.Get(ctx, key, &s)
+	if !apierrors.IsNotFound(err) {
+		return &s, err
+	}
+	made, err := fresh()
+	if err != nil {
+		return nil, err
+	}
+	if err := e.client.Create(ctx, made); err == nil {
+		return made, nil
+	} else if !apierrors.IsAlreadyExists(err) {
+		return nil, fmt.Errorf("creating the Secret %s: %w", name, err)
+	}
+	return &s, e.client.Get(ctx, key, &s) // another manager was faster
+}
+
+// Expired returns a sentence that says what to do when a certificate of the
+// installation has ended at now, else the empty string.
+func (in *Installation) Expired(now time.Time) string {
+	if in.Expires.IsZero() || !now.After(in.Expires) {
+		return ""
+	}
+	return fmt.Sprintf("The certificate in the Secret %s has expired. Delete that Secret and restart the manager, which then issues another; "+
+		"for an API server run `kubectl trail webhook-config` again, too.", in.ExpiresName)
+}
+
+// note remembers the certificate that ends first.
+func (in *Installation) note(name string, end time.Time) {
+	if in.Expires.IsZero() || end.Before(in.Expires) {
+		in.Expires, in.ExpiresName = end, name
+	}
+}
+
+var errNotOurs = errors.New("it was changed by hand: delete it and restart the manager, which then makes another")

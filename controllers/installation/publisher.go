@@ -1,0 +1,249 @@
+package installation
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trail-operator/trail-operator/internal/manifests"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// ErrTooLarge is returned when a trail does not fit into the configuration.
+var ErrTooLarge = errors.New("no room for the configuration of this trail")
+
+// Publisher renders the receiver's configuration into its Secrets and knows
+// what was rendered last, deleted trails included. It is safe for concurrent
+// use, and the only writer: when it meets a write of somebody else's it reads
+// everything anew.
+//
+// A trail's file is written before receiver.json, which lists its hash. When
+// the manager ends between the two, the receiver waits (ErrIncomplete), and the
+// next reconciliation of the trail completes the pair.
+type Publisher struct {
+	client    client.Client // must not cache Secrets
+	namespace string
+
+	mu     sync.Mutex
+	loaded bool
+	base   secret
+	shards [manifests.ReceiverShards]secret
+	config receiverconfig.Config
+}
+
+// secret is a Secret as it was last seen or written.
+type secret struct {
+	version string // empty: does not exist
+	files   map[string][]byte
+}
+
+// NewPublisher returns a Publisher for the Secrets of namespace.
+func NewPublisher(c client.Client, namespace string) *Publisher {
+	return &Publisher{client: c, namespace: namespace}
+}
+
+// Base is the installation's part of the configuration.
+type Base struct {
+	Config receiverconfig.Config // without Version, Generation and Files
+	PEM    map[string][]byte     // by file name
+}
+
+// SetBase renders the installation's part, if it differs from what is rendered.
+func (p *Publisher) SetBase(ctx context.Context, b Base) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	next := b.Config
+	next.Version, next.Generation = receiverconfig.Version, p.config.Generation
+	files := maps.Clone(b.PEM)
+	next.Files = p.list(files)
+	if p.base.version != "" && reflect.DeepEqual(next, p.config) && p.listed(files) {
+		return nil
+	}
+	return p.write(ctx, next, files)
+}
+
+// Trail returns the file of a trail as it was last rendered; ok is false when
+// there is none.
+func (p *Publisher) Trail(ctx context.Context, uid string) (t receiverconfig.Trail, ok bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.load(ctx); err != nil {
+		return receiverconfig.Trail{}, false, err
+	}
+	raw, ok := p.shards[manifests.ReceiverShard(uid)].files[receiverconfig.TrailFile(uid)]
+	if !ok {
+		return receiverconfig.Trail{}, false, nil
+	}
+	if t, err = receiverconfig.ParseTrail(raw); err != nil {
+		// Written by another version: it will be written again.
+		return receiverconfig.Trail{}, false, nil
+	}
+	return t, true, nil
+}
+
+// UIDs returns the UIDs of all trails that are rendered.
+func (p *Publisher) UIDs(ctx context.Context) ([]string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.load(ctx); err != nil {
+		return nil, err
+	}
+	var uids []string
+	for i := range p.shards {
+		for name := range p.shards[i].files {
+			if uid, ok := receiverconfig.TrailUID(name); ok {
+				uids = append(uids, uid)
+			}
+		}
+	}
+	slices.Sort(uids)
+	return uids, nil
+}
+
+// Put renders a trail. It returns ErrTooLarge when the trail, or one more
+// trail, does not fit.
+func (p *Publisher) Put(ctx context.Context, t receiverconfig.Trail) error {
+	raw := record.MustJSON(t)
+	if len(raw) > receiverconfig.MaxTrailSize {
+		return ErrTooLarge
+	}
+	return p.change(ctx, t.UID, raw)
+}
+
+// Remove takes a trail out. It is no error when there is none.
+func (p *Publisher) Remove(ctx context.Context, uid string) error { return p.change(ctx, uid, nil) }
+
+// change writes one file of a trail, or removes it when raw is nil.
+func (p *Publisher) change(ctx context.Context, uid string, raw []byte) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	n, file := manifests.ReceiverShard(uid), receiverconfig.TrailFile(uid)
+	present, ok := p.shards[n].files[file]
+	if ok != (raw != nil) || !bytes.Equal(present, raw) {
+		files := maps.Clone(p.shards[n].files)
+		if raw == nil {
+			delete(files, file)
+		} else {
+			files[file] = raw
+		}
+		if raw != nil && manifests.DataSize(files) > manifests.MaxSecretData {
+			return ErrTooLarge
+		}
+		if err := p.apply(ctx, &p.shards[n], manifests.ReceiverShardName(n), files); err != nil {
+			return err
+		}
+	}
+	next := p.config
+	next.Files = p.list(p.base.files)
+	if maps.Equal(next.Files, p.config.Files) {
+		return nil
+	}
+	return p.write(ctx, next, p.base.files)
+}
+
+// list returns the hashes of every file but receiver.json.
+func (p *Publisher) list(base map[string][]byte) map[string]string {
+	hashes := map[string]string{}
+	add := func(files map[string][]byte) {
+		for name, b := range files {
+			if name != receiverconfig.FileConfig {
+				hashes[name] = record.HexSHA256(b)
+			}
+		}
+	}
+	add(base)
+	for i := range p.shards {
+		add(p.shards[i].files)
+	}
+	return hashes
+}
+
+// listed reports whether the PEM files are rendered as they are.
+func (p *Publisher) listed(files map[string][]byte) bool {
+	for name, b := range files {
+		if !bytes.Equal(p.base.files[name], b) {
+			return false
+		}
+	}
+	return len(p.base.files) == len(files)+1
+}
+
+// write renders receiver.json as the next generation, with the PEM files.
+func (p *Publisher) write(ctx context.Context, next receiverconfig.Config, pem map[string][]byte) error {
+	next.Generation++
+	files := maps.Clone(pem)
+	files[receiverconfig.FileConfig] = record.MustJSON(next)
+	if manifests.DataSize(files) > manifests.MaxSecretData {
+		return ErrTooLarge
+	}
+	if err := p.apply(ctx, &p.base, manifests.ReceiverConfigName, files); err != nil {
+		return err
+	}
+	p.config = next
+	return nil
+}
+
+func (p *Publisher) apply(ctx context.Context, s *secret, name string, files map[string][]byte) error {
+	ac := manifests.ReceiverConfig(p.namespace, name, s.version, files)
+	if err := p.client.Apply(ctx, ac, client.FieldOwner(manifests.FieldOwner), client.ForceOwnership); err != nil {
+		p.loaded = false
+		return fmt.Errorf("writing the receiver's configuration: %w", err)
+	}
+	s.version, s.files = *ac.ResourceVersion, files
+	return nil
+}
+
+// load reads what is rendered, once.
+func (p *Publisher) load(ctx context.Context) error {
+	if p.loaded {
+		return nil
+	}
+	if err := p.read(ctx, manifests.ReceiverConfigName, &p.base); err != nil {
+		return err
+	}
+	for i := range p.shards {
+		if err := p.read(ctx, manifests.ReceiverShardName(i), &p.shards[i]); err != nil {
+			return err
+		}
+	}
+	p.config = receiverconfig.Config{}
+	if raw, ok := p.base.files[receiverconfig.FileConfig]; ok {
+		// One that cannot be read is rendered anew, by SetBase at the start.
+		p.config, _ = receiverconfig.ParseConfig(raw)
+	}
+	p.loaded = true
+	return nil
+}
+
+func (p *Publisher) read(ctx context.Context, name string, into *secret) error {
+	var s corev1.Secret
+	err := p.client.Get(ctx, client.ObjectKey{Namespace: p.namespace, Name: name}, &s)
+	switch {
+	case apierrors.IsNotFound(err):
+		*into = secret{files: map[string][]byte{}}
+	case err != nil:
+		return fmt.Errorf("reading the receiver's configuration: %w", err)
+	default:
+		*into = secret{version: s.ResourceVersion, files: s.Data}
+		if into.files == nil {
+			into.files = map[string][]byte{}
+		}
+	}
+	return nil
+}

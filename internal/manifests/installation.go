@@ -1,0 +1,75 @@
+package manifests
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/trail-operator/trail-operator/internal/pki"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// Keys of the ConfigMap InstallationName.
+const (
+	InstallationUID          = "uid"
+	InstallationAccount      = "account"
+	InstallationRegion       = "region"
+	InstallationOrganization = "organization"
+	InstallationReceiverURL  = "receiverURL" // https://host:port as API servers reach it
+	InstallationManager      = "manager"     // user name of the manager, to whom tenants grant access
+)
+
+// Identity builds the ConfigMap that keeps what is drawn once: the UID of the
+// installation and the account that was derived.
+func Identity(namespace, uid, account string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: InstallationName, Labels: labels("manager")},
+		Data:       map[string]string{InstallationUID: uid, InstallationAccount: account},
+	}
+}
+
+// Installation builds the rest of the same ConfigMap: what the configuration
+// says now, for the command line to read.
+func Installation(namespace string, in receiverconfig.Installation, receiverURL, manager string) *corev1ac.ConfigMapApplyConfiguration {
+	return corev1ac.ConfigMap(InstallationName, namespace).WithLabels(labels("manager")).WithData(map[string]string{
+		InstallationUID: in.UID, InstallationAccount: in.Account, InstallationRegion: in.Region,
+		InstallationOrganization: in.Organization, InstallationReceiverURL: receiverURL, InstallationManager: manager,
+	})
+}
+
+// Keys of the Secrets with certificates, beside those of kubernetes.io/tls.
+const keyCA = "ca.crt"
+
+// Certificate builds a Secret with a certificate, its key and its CA.
+func Certificate(namespace, name string, ca []byte, p pki.KeyPair) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels("certificates")},
+		Type:       corev1.SecretTypeTLS,
+		Data:       map[string][]byte{corev1.TLSCertKey: p.Cert, corev1.TLSPrivateKeyKey: p.Key, keyCA: ca},
+	}
+}
+
+// ReadCertificate reads such a Secret.
+func ReadCertificate(s *corev1.Secret) (ca []byte, p pki.KeyPair) {
+	return s.Data[keyCA], pki.KeyPair{Cert: s.Data[corev1.TLSCertKey], Key: s.Data[corev1.TLSPrivateKeyKey]}
+}
+
+// SigningKey builds the Secret with the private key that signs digests.
+func SigningKey(namespace string, pem []byte) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: SigningKeyName, Labels: labels("digest")},
+		Type:       corev1.SecretTypeOpaque,
+		Data:       map[string][]byte{receiverconfig.FileSigningKey: pem},
+	}
+}
+
+// DigestKeys builds the ConfigMap with the published keys. It is applied with
+// all of them: public keys are never deleted.
+func DigestKeys(namespace string, keys []record.PublishedKey) *corev1ac.ConfigMapApplyConfiguration {
+	data := make(map[string]string, len(keys))
+	for _, k := range keys {
+		data[k.Fingerprint+".json"] = string(record.MustJSON(k))
+	}
+	return corev1ac.ConfigMap(DigestKeysName, namespace).WithLabels(labels("digest")).WithData(data)
+}

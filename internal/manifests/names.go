@@ -1,0 +1,47 @@
+// Package manifests builds the Kubernetes objects that the manager writes, and
+// the files of the receiver's configuration. Everything here is a pure
+// function of its arguments.
+package manifests
+
+// Names of the objects of one installation, all in its namespace.
+const (
+	// InstallationName is the ConfigMap that says what this installation is.
+	InstallationName = "trail-installation"
+	// IntakeCAName is the Secret with the CA that issues all certificates below.
+	IntakeCAName = "trail-intake-ca"
+	// ServerCertName is the Secret with the receiver's server certificate.
+	ServerCertName = "trail-receiver-tls"
+	// ManagerCertName is the Secret with the manager's client certificate.
+	ManagerCertName = "trail-manager-tls"
+	// SigningKeyName is the Secret with the key that signs digests.
+	SigningKeyName = "trail-digest-signing-key"
+	// DigestKeysName is the ConfigMap with all public keys that ever signed,
+	// one record.PublishedKey per <fingerprint>.json.
+	DigestKeysName = "trail-digest-keys"
+	// ReceiverConfigName is the Secret with receiver.json and the PEM files; the
+	// files of the trails are in ReceiverShardName(0) and so on.
+	ReceiverConfigName = "trail-receiver-config"
+)
+
+// APIServerCertName is the Secret with the client certificate of an API server.
+func APIServerCertName(apiServer string) string { return "trail-apiserver-" + apiServer }
+
+// Labels and their values.
+const (
+	// ReceiverConfigLabel is on every Secret whose files make up the receiver's
+	// configuration folder. Its value is "true".
+	ReceiverConfigLabel = "trail-operator.io/receiver-config"
+
+	labelManagedBy = "app.kubernetes.io/managed-by"
+	labelPartOf    = "app.kubernetes.io/part-of"
+	labelComponent = "app.kubernetes.io/component"
+
+	projectName = "trail-operator"
+)
+
+// FieldOwner owns the fields that the manager applies.
+const FieldOwner = "trail-operator/manager"
+
+func labels(component string) map[string]string {
+	return map[string]string{labelManagedBy: projectName, labelPartOf: projectName, labelComponent: component}
+}

@@ -1,0 +1,49 @@
+package manifests
+
+import (
+	"hash/fnv"
+	"strconv"
+
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+)
+
+// ReceiverShards is the number of Secrets that hold the files of trails. It
+// never changes: a volume that projects them names each.
+const ReceiverShards = 16
+
+// MaxSecretData bounds the data of one Secret, in bytes, with some room below
+// the API server's limit of 1 MiB.
+const MaxSecretData = 1_000_000
+
+// ReceiverShard is the shard that holds the file of the trail with this UID.
+func ReceiverShard(uid string) int {
+	h := fnv.New32a()
+	h.Write([]byte(uid))
+	return int(h.Sum32() % ReceiverShards)
+}
+
+// ReceiverShardName is the name of the Secret of a shard.
+func ReceiverShardName(shard int) string { return ReceiverConfigName + "-" + strconv.Itoa(shard) }
+
+// ReceiverConfig builds a Secret with files of the receiver's configuration.
+// With a resourceVersion, applying it fails when somebody else has changed the
+// Secret since; empty creates it.
+func ReceiverConfig(namespace, name, resourceVersion string, files map[string][]byte) *corev1ac.SecretApplyConfiguration {
+	s := corev1ac.Secret(name, namespace).
+		WithLabels(labels("receiver")).
+		WithLabels(map[string]string{ReceiverConfigLabel: "true"}).
+		WithData(files)
+	if resourceVersion != "" {
+		s.WithResourceVersion(resourceVersion)
+	}
+	return s
+}
+
+// DataSize is what the data of a Secret counts for, in bytes.
+func DataSize(files map[string][]byte) int {
+	n := 0
+	for name, b := range files {
+		n += len(name) + len(b)
+	}
+	return n
+}

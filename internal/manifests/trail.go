@@ -1,0 +1,61 @@
+package manifests
+
+import (
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// Credentials write to a bucket.
+type Credentials struct {
+	AccessKeyID, SecretAccessKey, SessionToken string
+}
+
+// Reach says how far the dialer may go for a trail.
+type Reach struct {
+	AllowPrivate bool
+	DenyHosts    []string
+}
+
+// Trail builds the receiver's file of a trail.
+func Trail(t *v1alpha1.Trail, in receiverconfig.Installation, c Credentials, r Reach) receiverconfig.Trail {
+	return receiverconfig.Trail{
+		UID:               string(t.UID),
+		Name:              t.CloudTrailName(),
+		Namespace:         t.Namespace,
+		ARN:               record.TrailARN(in.Region, in.Account, t.CloudTrailName()),
+		Generation:        t.Generation,
+		Suspended:         t.Spec.Suspend,
+		Destination:       destination(t, c, r),
+		Selection:         t.Selection(),
+		LogFileValidation: t.Spec.LogFileValidation.IsEnabled(),
+		MaxFileAgeSeconds: t.Spec.Delivery.FileAgeSeconds(),
+		MaxFileSizeMiB:    t.Spec.Delivery.FileSizeMiB(),
+		LastHead:          lastHead(t.Status.Head),
+	}
+}
+
+func destination(t *v1alpha1.Trail, c Credentials, r Reach) receiverconfig.Destination {
+	d := t.Spec.Destination
+	out := receiverconfig.Destination{
+		Endpoint: d.Endpoint, Bucket: d.Bucket, Region: d.RegionOrDefault(), Prefix: t.Prefix(),
+		AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken,
+		AllowPrivate: r.AllowPrivate, DenyHosts: r.DenyHosts,
+	}
+	if d.CA != "" {
+		out.CA = []byte(d.CA)
+	}
+	return out
+}
+
+// lastHead is the head as the status keeps it, for a receiver on a new volume.
+func lastHead(h *v1alpha1.DigestHead) *record.Head {
+	if h == nil {
+		return nil
+	}
+	return &record.Head{
+		TrailARN: h.TrailARN, ChainID: h.ChainID, Sequence: h.Sequence, Bucket: h.S3Bucket, Object: h.S3Object,
+		HashValue: h.HashValue, Signature: h.Signature, EndTime: h.EndTime, Final: h.Final,
+		Fingerprint: h.PublicKeyFingerprint, Trust: h.PublicKeySHA256,
+	}
+}
