@@ -8,7 +8,10 @@
 // noticed and read again later.
 package receiverconfig
 
-import "github.com/trail-operator/trail-operator/api/v1alpha1"
+import (
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
 
 // Version is the format version of the files. The receiver refuses others.
 const Version = 1
@@ -89,6 +92,9 @@ type Trail struct {
 	LogFileValidation bool                    `json:"logFileValidation"`
 	MaxFileAgeSeconds int32                   `json:"maxFileAgeSeconds"`
 	MaxFileSizeMiB    int32                   `json:"maxFileSizeMiB"`
+	// LastHead is the newest digest that the Trail's status knows. A receiver on
+	// a new volume ties its first chain to it.
+	LastHead *record.Head `json:"lastHead,omitempty"`
 }
 
 // Destination is a bucket with the credentials to write to it.

@@ -1,0 +1,237 @@
+package outbox
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/trail-operator/trail-operator/internal/failpoint"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// MaxCompressed closes a file early enough that it stays under CloudTrail's
+// limit of 50 MB, whatever one more chunk adds.
+const MaxCompressed = 36 << 20
+
+// blockSize is how much is gathered before it is hashed and compressed.
+const blockSize = 64 << 10
+
+// Writer is a log file that is still open. It is not safe for concurrent use.
+type Writer struct {
+	file    *os.File
+	path    string
+	zip     *gzip.Writer
+	raw     hash.Hash
+	sent    hash.Hash
+	size    int64
+	block   []byte
+	rawSize int64
+	count   int64
+	oldest  int64
+	newest  int64
+	opened  time.Time
+}
+
+var compressors = sync.Pool{New: func() any {
+	zip, err := gzip.NewWriterLevel(io.Discard, 3)
+	if err != nil {
+		panic("outbox: " + err.Error()) // the level is a constant
+	}
+	return zip
+}}
+
+// Create opens a new file in the trail's folder. The name is random: a file
+// without an entry is an orphan of a crash.
+func Create(dir string, now time.Time) (*Writer, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the outbox folder: %w", err)
+	}
+	path := filepath.Join(dir, Unique()+".json.gz")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open a log file: %w", err)
+	}
+	w := &Writer{file: f, path: path, raw: sha256.New(), sent: sha256.New(), opened: now, block: make([]byte, 0, blockSize+4096)}
+	w.zip = compressors.Get().(*gzip.Writer)
+	w.zip.Reset(sink{w})
+	w.block = append(w.block, record.LogFileHead...)
+	return w, nil
+}
+
+// sink counts and hashes the compressed bytes on their way to the file.
+type sink struct{ w *Writer }
+
+func (s sink) Write(b []byte) (int, error) {
+	n, err := s.w.file.Write(b)
+	s.w.size += int64(n)
+	s.w.sent.Write(b[:n])
+	return n, err
+}
+
+// Add appends one record. eventTime is in seconds since 1970.
+func (w *Writer) Add(rec []byte, eventTime int64) error {
+	if w.count > 0 {
+		w.block = append(w.block, ',')
+	}
+	w.block = append(w.block, rec...)
+	w.rawSize += int64(len(rec)) + 1
+	if w.count == 0 || eventTime < w.oldest {
+		w.oldest = eventTime
+	}
+	if w.count == 0 || eventTime > w.newest {
+		w.newest = eventTime
+	}
+	w.count++
+	if len(w.block) >= blockSize {
+		return w.flush()
+	}
+	return nil
+}
+
+func (w *Writer) flush() error {
+	w.raw.Write(w.block)
+	_, err := w.zip.Write(w.block)
+	w.block = w.block[:0]
+	if err != nil {
+		return fmt.Errorf("write a log file: %w", err)
+	}
+	return nil
+}
+
+// Count is the number of records so far, RawSize their bytes, Size the
+// compressed bytes so far, Opened when the file was begun.
+func (w *Writer) Count() int64      { return w.count }
+func (w *Writer) RawSize() int64    { return w.rawSize }
+func (w *Writer) Size() int64       { return w.size }
+func (w *Writer) Opened() time.Time { return w.opened }
+
+// Close ends the file and makes it durable: the file, then its folder. The
+// entry it returns lacks Seq, Key, Generation and MappingVersion.
+func (w *Writer) Close(now time.Time) (Entry, error) {
+	w.block = append(w.block, record.LogFileTail...)
+	if err := w.flush(); err != nil {
+		return Entry{}, err
+	}
+	if err := w.zip.Close(); err != nil {
+		return Entry{}, fmt.Errorf("write a log file: %w", err)
+	}
+	w.release()
+	failpoint.Hit("outbox/before-fsync")
+	if err := syncAndClose(w.file); err != nil {
+		return Entry{}, err
+	}
+	failpoint.Hit("outbox/after-fsync")
+	return Entry{
+		File: filepath.Base(w.path), Size: w.size, Count: w.count, Closed: now.UTC(),
+		SHA256: hex.EncodeToString(w.sent.Sum(nil)), RawSHA256: hex.EncodeToString(w.raw.Sum(nil)),
+		Oldest: time.Unix(w.oldest, 0).UTC(), Newest: time.Unix(w.newest, 0).UTC(),
+	}, nil
+}
+
+// Discard gives the file up. What it held is read from the spool again.
+func (w *Writer) Discard() {
+	w.release()
+	_ = w.file.Close()
+	_ = os.Remove(w.path)
+}
+
+func (w *Writer) release() {
+	if w.zip != nil {
+		w.zip.Reset(io.Discard) // keep no reference to the file
+		compressors.Put(w.zip)
+		w.zip = nil
+	}
+}
+
+// WriteFile makes a small file durable in the trail's folder and returns its name.
+func WriteFile(dir string, content []byte) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("make the outbox folder: %w", err)
+	}
+	path := filepath.Join(dir, Unique()+".json.gz")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("open a digest file: %w", err)
+	}
+	if _, err := f.Write(content); err != nil {
+		_ = f.Close()
+		_ = os.Remove(path)
+		return "", fmt.Errorf("write a digest file: %w", err)
+	}
+	return filepath.Base(path), syncAndClose(f)
+}
+
+func syncAndClose(f *os.File) error {
+	if !failpoint.Mutation("outbox-fsync") {
+		if err := f.Sync(); err != nil {
+			_ = f.Close()
+			return fmt.Errorf("sync %s: %w", filepath.Base(f.Name()), err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("close %s: %w", filepath.Base(f.Name()), err)
+	}
+	if failpoint.Mutation("outbox-fsync") {
+		return nil
+	}
+	dir, err := os.Open(filepath.Dir(f.Name()))
+	if err != nil {
+		return fmt.Errorf("open the outbox folder: %w", err)
+	}
+	defer dir.Close()
+	if err := dir.Sync(); err != nil {
+		return fmt.Errorf("sync the outbox folder: %w", err)
+	}
+	return nil
+}
+
+const alphanumerics = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+// Unique returns the 16 random alphanumerics of a log file's name.
+func Unique() string {
+	var b [16]byte
+	for i := range b {
+		b[i] = alphanumerics[randomIndex()]
+	}
+	return string(b[:])
+}
+
+// randomIndex draws without bias: bytes beyond the last whole multiple of the
+// alphabet are thrown away.
+func randomIndex() int {
+	var b [1]byte
+	for {
+		_, _ = rand.Read(b[:]) // never fails since Go 1.24
+		if int(b[0]) < 256/len(alphanumerics)*len(alphanumerics) {
+			return int(b[0]) % len(alphanumerics)
+		}
+	}
+}
+
+// RemoveOrphans deletes the files of dir that keep says are nobody's.
+func RemoveOrphans(dir string, keep func(name string) bool) error {
+	files, err := os.ReadDir(dir)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the outbox folder: %w", err)
+	}
+	for _, f := range files {
+		if !keep(f.Name()) {
+			if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+				return fmt.Errorf("remove an orphan: %w", err)
+			}
+		}
+	}
+	return nil
+}

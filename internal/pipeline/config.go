@@ -1,0 +1,235 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/trail-operator/trail-operator/internal/mapping"
+	"github.com/trail-operator/trail-operator/internal/outbox"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/signing"
+	"github.com/trail-operator/trail-operator/internal/spool"
+)
+
+// abandonedFor is how long the files of a trail are kept that left the
+// configuration before everything was delivered.
+const abandonedFor = 30 * 24 * time.Hour
+
+// Apply puts a configuration in force. A new trail, and a new generation of a
+// known one, begin behind the present tail of the spool; that position is
+// durable when Apply returns.
+func (p *Pipeline) Apply(c *receiverconfig.Config, trails []receiverconfig.Trail, key *signing.PrivateKey) error {
+	mapper, err := mapping.New(mapping.Config{Installation: c.Installation, TrustedProxies: c.TrustedProxies, Kinds: c.Kinds})
+	if err != nil {
+		return fmt.Errorf("apply the configuration: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.installed = installation{mapper: mapper, key: key, layout: record.Layout{
+		Organization: c.Installation.Organization, Account: c.Installation.Account, Region: c.Installation.Region}}
+	present := map[string]bool{}
+	for i := range trails {
+		config := &trails[i]
+		present[config.UID] = true
+		if err := p.applyTrail(config); err != nil {
+			return fmt.Errorf("apply trail %s: %w", config.Name, err)
+		}
+	}
+	for uid, t := range p.trails {
+		if !present[uid] {
+			t.cancel() // its deliverer; the reader drops the trail with the next snapshot
+			delete(p.trails, uid)
+		}
+	}
+	if err := p.removeAbandoned(present); err != nil {
+		return err
+	}
+	p.generation = max(c.Generation, 1)
+	p.configErr = ""
+	p.poke()
+	return nil
+}
+
+// Refused notes why a newer configuration is not in force.
+func (p *Pipeline) Refused(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.configErr = err.Error()
+}
+
+func (p *Pipeline) applyTrail(config *receiverconfig.Trail) error {
+	layout := p.installed.layout
+	layout.Prefix = strings.Trim(config.Destination.Prefix, "/")
+	t, known := p.trails[config.UID]
+	if !known {
+		var err error
+		if t, err = p.load(config); err != nil {
+			return err
+		}
+	}
+	t.mu.Lock()
+	generations := slices.Clone(t.generations)
+	t.mu.Unlock()
+	want := outbox.Generation{
+		Number: config.Generation, Namespace: config.Namespace,
+		Suspended: config.Suspended || config.Deleting, Deleting: config.Deleting,
+		Selection: config.Selection, Validation: config.LogFileValidation,
+		MaxAge: time.Duration(config.MaxFileAgeSeconds) * time.Second, MaxSize: int64(config.MaxFileSizeMiB) << 20,
+	}
+	if n := len(generations); n == 0 || !same(generations[n-1], want) {
+		want.Start = p.Spool.Tail()
+		want.Ordinal = 1
+		if n > 0 {
+			want.Ordinal = generations[n-1].Ordinal + 1
+		}
+		generations = append(generations, want)
+	}
+	generations = inForce(generations, t.storedPosition())
+	ops := []spool.Op{spool.Set(t.keys.Generations(), record.MustJSON(generations)), spool.Delete(t.keys.Abandoned())}
+	if !known && t.cursorRaw == nil {
+		t.cursor = outbox.Cursor{Position: want.Start}
+		t.cursorRaw = record.MustJSON(t.cursor)
+		t.position, t.counts = want.Start, t.cursor
+		ops = append(ops, spool.Expect(t.keys.Cursor(), nil), spool.Set(t.keys.Cursor(), t.cursorRaw))
+	}
+	if err := p.Spool.Commit(ops...); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	// The reader may have turned while this was stored: keep only what it has not passed.
+	if len(t.generations) > 0 {
+		generations = slices.DeleteFunc(generations, func(g outbox.Generation) bool { return g.Ordinal < t.generations[0].Ordinal })
+	}
+	t.generations, t.config, t.layout = generations, *config, layout
+	t.mu.Unlock()
+	if !known {
+		p.trails[config.UID] = t
+		t.start()
+	}
+	t.deliverer.poke()
+	return nil
+}
+
+// same compares what a generation decides, not when it began.
+func same(a, b outbox.Generation) bool {
+	a.Start, a.Ordinal = b.Start, b.Ordinal
+	return equality.Semantic.DeepEqual(a, b)
+}
+
+// inForce drops the generations that ended before the stored cursor: nothing
+// will be read under them again.
+func inForce(list []outbox.Generation, cursor spool.Position) []outbox.Generation {
+	for len(list) > 1 && cursor >= list[1].Start {
+		list = list[1:]
+	}
+	return list
+}
+
+// load makes the run-time form of a trail from its state documents.
+func (p *Pipeline) load(config *receiverconfig.Trail) (*trail, error) {
+	t := &trail{p: p, uid: config.UID, keys: outbox.KeysOf(config.UID), dir: p.folder(config.UID), first: true}
+	if _, err := outbox.Load(p.Spool, t.keys.Generations(), &t.generations); err != nil {
+		return nil, err
+	}
+	raw, err := p.Spool.Get(t.keys.Cursor())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := outbox.Load(p.Spool, t.keys.Cursor(), &t.cursor); err != nil {
+		return nil, err
+	}
+	t.cursorRaw, t.position, t.counts = raw, t.cursor.Position, t.cursor
+	d, err := newDeliverer(t)
+	if err != nil {
+		return nil, err
+	}
+	t.deliverer = d
+	return t, outbox.RemoveOrphans(t.dir, d.owns)
+}
+
+func (t *trail) storedPosition() spool.Position {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.counts.Position
+}
+
+// start runs the deliverer until the trail goes.
+func (t *trail) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	t.cancel = cancel
+	t.stopped.Go(func() { t.deliverer.run(ctx) })
+}
+
+// removeAbandoned forgets trails that left the configuration: at once when
+// everything was delivered, after abandonedFor otherwise.
+func (p *Pipeline) removeAbandoned(present map[string]bool) error {
+	uids := map[string]bool{}
+	err := p.Spool.Scan("trail/", func(key string, _ []byte) error {
+		uid, _, _ := strings.Cut(strings.TrimPrefix(key, "trail/"), "/")
+		if !present[uid] {
+			uids[uid] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look for abandoned trails: %w", err)
+	}
+	for uid := range uids {
+		if err := p.abandon(uid); err != nil {
+			return fmt.Errorf("abandon trail %s: %w", uid, err)
+		}
+	}
+	return nil
+}
+
+var errStop = errors.New("stop")
+
+func (p *Pipeline) abandon(uid string) error {
+	keys := outbox.KeysOf(uid)
+	pending := false
+	for _, prefix := range []string{keys.Logs(), keys.Digests(), keys.AllUndigested()} {
+		err := p.Spool.Scan(prefix, func(string, []byte) error { pending = true; return errStop })
+		if err != nil && !errors.Is(err, errStop) {
+			return err
+		}
+	}
+	since, err := p.Spool.Get(keys.Abandoned())
+	if err != nil {
+		return err
+	}
+	now := p.Clock.Now()
+	if pending && since == nil {
+		p.Log.Info("A trail left with files undelivered; they are kept for 30 days", "trail", uid)
+		return p.Spool.Commit(spool.Set(keys.Abandoned(), strconv.AppendInt(nil, now.Unix(), 10)))
+	}
+	if pending {
+		at, err := strconv.ParseInt(string(since), 10, 64)
+		if err == nil && now.Sub(time.Unix(at, 0)) < abandonedFor {
+			return nil
+		}
+		p.Log.Info("The files of an abandoned trail are removed", "trail", uid)
+	}
+	var ops []spool.Op
+	if err := p.Spool.Scan(keys.All(), func(key string, _ []byte) error {
+		ops = append(ops, spool.Delete(key))
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := p.Spool.Commit(ops...); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(p.folder(uid)); err != nil {
+		return fmt.Errorf("remove its folder: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,360 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+
+	"github.com/trail-operator/trail-operator/internal/failpoint"
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/outbox"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/spool"
+	"github.com/trail-operator/trail-operator/internal/upload"
+)
+
+const (
+	// maxSkew is how far our clock may be from the store's before files and
+	// digests are held back: their names and windows would be wrong.
+	maxSkew = 5 * time.Minute
+	// lookInterval is how often a deliverer without work looks at the clock.
+	lookInterval = 5 * time.Second
+	// batch is how many entries are read from the state at a time.
+	batch = 64
+)
+
+// deliverer brings the files and digests of one trail into its bucket, in
+// order. It alone writes the trail's Delivery document.
+type deliverer struct {
+	t    *trail
+	wake chan struct{}
+
+	mu      sync.Mutex // guards what the status reads
+	state   outbox.Delivery
+	raw     []byte
+	pending pending
+	failed  *receiverstatus.Failure // of log files
+	digest  *receiverstatus.Failure // of digests
+	skew    time.Duration
+
+	store       objectstore.Store
+	destination receiverconfig.Destination
+	failures    int // in a row
+	files       map[string]bool
+}
+
+// pending counts what is not in the bucket yet.
+type pending struct {
+	files, digests int
+	bytes          int64
+}
+
+func newDeliverer(t *trail) (*deliverer, error) {
+	d := &deliverer{t: t, wake: make(chan struct{}, 1), files: map[string]bool{}}
+	raw, err := t.p.Spool.Get(t.keys.Delivery())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := outbox.Load(t.p.Spool, t.keys.Delivery(), &d.state); err != nil {
+		return nil, err
+	}
+	d.raw = raw
+	logs, err := outbox.List[outbox.Entry](t.p.Spool, t.keys.Logs())
+	if err != nil {
+		return nil, err
+	}
+	digests, err := outbox.List[outbox.Entry](t.p.Spool, t.keys.Digests())
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range logs {
+		d.pending.files++
+		d.pending.bytes += e.Size
+		d.files[e.File] = true
+	}
+	for _, e := range digests {
+		d.pending.digests++
+		d.files[e.File] = true
+	}
+	return d, nil
+}
+
+// owns reports whether a file of the trail's folder belonged to an entry when
+// the deliverer was made.
+func (d *deliverer) owns(name string) bool { return d.files[name] || filepath.Ext(name) == ".damaged" }
+
+// added is told of each new log file.
+func (d *deliverer) added(e *outbox.Entry) {
+	d.mu.Lock()
+	d.pending.files++
+	d.pending.bytes += e.Size
+	d.mu.Unlock()
+	d.poke()
+}
+
+func (d *deliverer) poke() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // awake
+	}
+}
+
+// run works until ctx ends.
+func (d *deliverer) run(ctx context.Context) {
+	timer := d.t.p.Clock.NewTimer(time.Hour)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		wait := lookInterval
+		if err := d.round(ctx); err != nil && ctx.Err() == nil {
+			d.failures++
+			wait = upload.Backoff(d.failures)
+			d.t.p.Log.V(1).Info("Delivery failed; trying again", "trail", d.t.uid, "error", err.Error(), "after", wait)
+			d.pause(ctx, wait)
+			continue
+		}
+		d.failures = 0
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-d.wake:
+		case <-timer.C():
+		}
+	}
+}
+
+// pause waits out a backoff: new files do not shorten it, a new destination does.
+func (d *deliverer) pause(ctx context.Context, wait time.Duration) {
+	timer := d.t.p.Clock.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C():
+			return
+		case <-d.wake:
+			if _, config, _ := d.t.newest(); !equality.Semantic.DeepEqual(config.Destination, d.destination) {
+				d.failures = 0
+				return
+			}
+		}
+	}
+}
+
+// round does everything that can be done now: log files, then the digests that
+// are due, then, for a trail that has stopped, the final one.
+func (d *deliverer) round(ctx context.Context) error {
+	if err := d.expire(ctx); err != nil {
+		return err
+	}
+	if err := d.open(); err != nil {
+		d.note(&d.failed, err)
+		return err
+	}
+	if err := d.checkClock(ctx); err != nil {
+		d.note(&d.failed, err)
+		return err
+	}
+	if err := d.startChain(); err != nil {
+		return err
+	}
+	logs := d.send(ctx, d.t.keys.Logs(), d.confirmLog)
+	d.note(&d.failed, logs)
+	digests := d.digests(ctx)
+	d.note(&d.digest, digests)
+	return errors.Join(logs, digests)
+}
+
+// open makes the store again when the destination or its credentials changed.
+func (d *deliverer) open() error {
+	_, config, _ := d.t.newest()
+	if d.store != nil && equality.Semantic.DeepEqual(config.Destination, d.destination) {
+		return nil
+	}
+	to := config.Destination
+	store, err := d.t.p.Open(objectstore.Config{
+		Endpoint: to.Endpoint, Region: to.Region, Bucket: to.Bucket,
+		AccessKey: to.AccessKeyID, SecretKey: to.SecretAccessKey, Token: to.SessionToken,
+		CA: to.CA, AllowPrivate: to.AllowPrivate, DenyHosts: to.DenyHosts,
+	})
+	if err != nil {
+		return err
+	}
+	d.store, d.destination = store, to
+	return nil
+}
+
+// checkClock holds everything back while our clock and the store's disagree.
+func (d *deliverer) checkClock(ctx context.Context) error {
+	offset, known := d.store.ServerTime()
+	if !known || offset.Abs() > maxSkew {
+		if err := d.store.CheckBucket(ctx); err != nil && !errors.Is(err, objectstore.ErrAccessDenied) {
+			return err
+		}
+		offset, known = d.store.ServerTime()
+	}
+	if !known || offset.Abs() <= maxSkew {
+		offset = 0
+	}
+	d.mu.Lock()
+	d.skew = offset
+	d.mu.Unlock()
+	if offset != 0 {
+		return &objectstore.Error{Op: "bucket", Code: "RequestTimeTooSkewed", Err: objectstore.ErrClockSkew}
+	}
+	return nil
+}
+
+// note keeps the first moment of a failure; nil clears it.
+func (d *deliverer) note(at **receiverstatus.Failure, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err == nil {
+		*at = nil
+		return
+	}
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	f := upload.Failure(err, d.t.p.Clock.Now())
+	if *at != nil && (*at).Reason == f.Reason {
+		f.Since = (*at).Since
+	}
+	*at = f
+}
+
+// send brings the entries under prefix into the bucket, oldest first. confirm
+// stores that one of them is there.
+func (d *deliverer) send(ctx context.Context, prefix string, confirm func(*outbox.Entry) error) error {
+	for ctx.Err() == nil {
+		entries, err := d.some(prefix)
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		for i := range entries {
+			e := &entries[i]
+			path := filepath.Join(d.t.dir, e.File)
+			err := upload.Send(ctx, d.store, path, e)
+			switch {
+			case err == nil:
+				if err := confirm(e); err != nil {
+					return err
+				}
+				if err := os.Remove(path); err != nil {
+					d.t.p.Log.Error(err, "A delivered file stays on the volume until the next start", "trail", d.t.uid)
+				}
+			case errors.Is(err, upload.ErrConflict):
+				if err := d.conflict(ctx, e); err != nil {
+					return err
+				}
+			case errors.Is(err, upload.ErrDamaged):
+				if err := d.lose(ctx, e); err != nil {
+					return err
+				}
+			default:
+				return err
+			}
+			if errors.Is(err, upload.ErrConflict) || errors.Is(err, upload.ErrDamaged) {
+				break // the list has changed
+			}
+		}
+	}
+	return ctx.Err()
+}
+
+// some returns the first entries under prefix.
+func (d *deliverer) some(prefix string) ([]outbox.Entry, error) {
+	var entries []outbox.Entry
+	err := d.t.p.Spool.Scan(prefix, func(key string, value []byte) error {
+		var e outbox.Entry
+		if err := json.Unmarshal(value, &e); err != nil {
+			return fmt.Errorf("state document %s is damaged: %w", key, err)
+		}
+		entries = append(entries, e)
+		if len(entries) == batch {
+			return errStop
+		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return entries, err
+}
+
+// confirmLog stores that a log file is in the bucket.
+func (d *deliverer) confirmLog(e *outbox.Entry) error {
+	now := d.t.p.Clock.Now().UTC()
+	ops := []spool.Op{spool.Delete(d.t.keys.Log(e.Seq))}
+	if d.state.Chain != nil {
+		ops = append(ops, spool.Set(d.t.keys.Undigested(e.Seq), record.MustJSON(outbox.Undigested{
+			Seq: e.Seq, Delivered: now,
+			File: record.DigestLogFile{
+				S3Bucket: d.destination.Bucket, S3Object: e.Key, HashValue: e.RawSHA256, HashAlgorithm: record.HashAlgorithm,
+				NewestEventTime: e.Newest.UTC().Format(record.TimeFormat), OldestEventTime: e.Oldest.UTC().Format(record.TimeFormat),
+			},
+		})))
+	}
+	err := d.update(func(s *outbox.Delivery) {
+		s.Delivered += e.Count
+		s.Bytes += e.Size
+		s.LastDelivery, s.LastObject = &now, e.Key
+		addHour(s, now, e.Size)
+	}, ops...)
+	if err != nil {
+		return err
+	}
+	failpoint.Hit("upload/after-commit")
+	d.gone(e)
+	return nil
+}
+
+func (d *deliverer) gone(e *outbox.Entry) {
+	d.mu.Lock()
+	d.pending.files--
+	d.pending.bytes -= e.Size
+	d.mu.Unlock()
+}
+
+// update changes the Delivery document together with ops.
+func (d *deliverer) update(change func(*outbox.Delivery), ops ...spool.Op) error {
+	var next outbox.Delivery
+	if d.raw != nil { // a copy that shares nothing with what the status reads
+		if err := json.Unmarshal(d.raw, &next); err != nil {
+			return fmt.Errorf("state document %s is damaged: %w", d.t.keys.Delivery(), err)
+		}
+	}
+	change(&next)
+	raw := record.MustJSON(next)
+	ops = append(ops, spool.Expect(d.t.keys.Delivery(), d.raw), spool.Set(d.t.keys.Delivery(), raw))
+	if err := d.t.p.Spool.Commit(ops...); err != nil {
+		return fmt.Errorf("store the delivery state: %w", err)
+	}
+	d.mu.Lock()
+	d.state, d.raw = next, raw
+	d.mu.Unlock()
+	return nil
+}
+
+// addHour counts n bytes in the hour of now and forgets all but the last 24.
+func addHour(s *outbox.Delivery, now time.Time, n int64) {
+	hour := now.Unix() / 3600
+	if s.Hours == nil {
+		s.Hours = map[int64]int64{}
+	}
+	s.Hours[hour] += n
+	for h := range s.Hours {
+		if h <= hour-24 || h > hour {
+			delete(s.Hours, h)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/spool"
+)
+
+// ownPrefix holds the IDs of events of our own that are in the spool, so that
+// each is recorded once however often it is handed over.
+const ownPrefix = "own/"
+
+// rememberOwn is how long those IDs are kept.
+const rememberOwn = 35 * 24 * time.Hour
+
+// Record puts events of our own into the spool, behind everything that is
+// there. It returns when they are durable. An event whose ID was recorded in
+// the last 35 days is not recorded again.
+func (p *Pipeline) Record(ctx context.Context, events ...record.OwnEvent) error {
+	var chunks []spool.Chunk
+	var ops []spool.Op
+	now := p.Clock.Now()
+	for i := range events {
+		e := &events[i]
+		if e.ID == "" || e.Name == "" || e.Time.IsZero() {
+			return errors.New("an event of our own needs an ID, a name and a time")
+		}
+		sum := sha256.Sum256([]byte(e.ID))
+		key := fmt.Sprintf("%s%x", ownPrefix, sum)
+		known, err := p.Spool.Get(key)
+		if err != nil {
+			return err
+		}
+		if known != nil {
+			continue
+		}
+		ops = append(ops, spool.Set(key, strconv.AppendInt(nil, now.Unix(), 10)))
+		chunks = append(chunks, spool.Chunk{
+			ID: spool.ID(sum), Kind: spool.KindOwn, Source: "own", Received: now,
+			Items: 1, Data: spool.AppendItem(nil, record.MustJSON(e)),
+		})
+	}
+	if len(chunks) == 0 {
+		return nil
+	}
+	_, err := p.Spool.Append(ctx, chunks, ops...)
+	return err
+}
+
+// forgetOwnEvents removes IDs that are older than rememberOwn.
+func (p *Pipeline) forgetOwnEvents() error {
+	var ops []spool.Op
+	err := p.Spool.Scan(ownPrefix, func(key string, value []byte) error {
+		at, err := strconv.ParseInt(string(value), 10, 64)
+		if err != nil || p.Clock.Since(time.Unix(at, 0)) > rememberOwn {
+			ops = append(ops, spool.Delete(key))
+		}
+		return nil
+	})
+	if err != nil || len(ops) == 0 {
+		return err
+	}
+	return p.Spool.Commit(ops...)
+}

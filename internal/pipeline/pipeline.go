@@ -1,0 +1,234 @@
+// Package pipeline moves events from the spool to the buckets: one reader
+// decodes and maps each chunk once for all trails, each trail writes what it
+// selects into its own log files, and one deliverer per trail brings files and
+// digests into the bucket. A trail's trouble stays its own.
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	"github.com/trail-operator/trail-operator/internal/auditevent"
+	"github.com/trail-operator/trail-operator/internal/mapping"
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/outbox"
+	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/signing"
+	"github.com/trail-operator/trail-operator/internal/spool"
+)
+
+const (
+	// pollInterval is how often files are looked at for their age.
+	pollInterval = 500 * time.Millisecond
+	// cursorInterval is how often cursors of trails without an open file are
+	// stored, so that the spool can be trimmed.
+	cursorInterval = 10 * time.Second
+	// accountKey is the document that counts what intake has stored.
+	accountKey = "intake/account"
+)
+
+// Options are what a Pipeline works with.
+type Options struct {
+	Spool spool.Spool
+	Dir   string // of the outbox; a folder per spool and trail is made in it
+	Open  objectstore.Opener
+	Clock clock.Clock
+	Log   logr.Logger
+	// TrailQuota is the most that the undelivered files of one trail may take
+	// on the volume, in bytes; the oldest expire beyond it.
+	TrailQuota int64
+}
+
+// Pipeline runs the trails of one receiver.
+type Pipeline struct {
+	Options
+	wake chan struct{}
+
+	mu         sync.Mutex
+	installed  installation
+	trails     map[string]*trail
+	generation int64
+	configErr  string
+	started    time.Time
+
+	// Of the reader alone.
+	parser     auditevent.Parser
+	scratch    []byte
+	facts      record.Facts
+	account    account
+	accountRaw []byte
+	lastStored time.Time
+	last       []*trail // of the step before
+}
+
+// installation is the part of the configuration that all trails share.
+type installation struct {
+	mapper *mapping.Mapper
+	layout record.Layout
+	key    *signing.PrivateKey
+}
+
+// account counts the items of chunks up to Position.
+type account struct {
+	Position    spool.Position `json:"position"`
+	Accepted    int64          `json:"accepted"`
+	Skipped     int64          `json:"skipped"`
+	Quarantined int64          `json:"quarantined"`
+	Damaged     int64          `json:"damaged"` // chunks
+}
+
+// New returns a pipeline without trails. Apply gives it some; Run works.
+func New(o Options) (*Pipeline, error) {
+	p := &Pipeline{Options: o, wake: make(chan struct{}, 1), trails: map[string]*trail{}, started: o.Clock.Now()}
+	raw, err := o.Spool.Get(accountKey)
+	if err != nil {
+		return nil, fmt.Errorf("read the account of intake: %w", err)
+	}
+	if _, err := outbox.Load(o.Spool, accountKey, &p.account); err != nil {
+		return nil, err
+	}
+	p.accountRaw = raw
+	return p, p.forgetOwnEvents()
+}
+
+// folder is where the files of a trail are. It carries the spool's UUID, so
+// that files never outlive the state that knows them.
+func (p *Pipeline) folder(uid string) string {
+	return filepath.Join(p.Dir, p.Spool.UUID(), uid)
+}
+
+// Run reads the spool until ctx ends. It then closes the open files, so that a
+// restart has little to read again.
+func (p *Pipeline) Run(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.watchTail(ctx)
+	}()
+	timer := p.Clock.NewTimer(pollInterval)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		if err := p.step(ctx); err != nil && ctx.Err() == nil {
+			p.Log.Error(err, "Reading the spool failed; trying again")
+		}
+		timer.Reset(pollInterval)
+		select {
+		case <-ctx.Done():
+		case <-p.wake:
+		case <-timer.C():
+		}
+	}
+	<-done
+	p.close()
+	return nil
+}
+
+// watchTail wakes the reader when events have arrived.
+func (p *Pipeline) watchTail(ctx context.Context) {
+	for at := p.Spool.Tail(); ; at = p.Spool.Tail() {
+		if p.Spool.Wait(ctx, at) != nil {
+			return
+		}
+		p.poke()
+	}
+}
+
+func (p *Pipeline) poke() {
+	select {
+	case p.wake <- struct{}{}:
+	default: // the reader is awake
+	}
+}
+
+// errReconfigured ends a read whose set of trails is no longer the present one.
+var errReconfigured = errors.New("configuration changed")
+
+// step reads what has come, turns configurations, closes old files, stores
+// cursors and trims.
+func (p *Pipeline) step(ctx context.Context) error {
+	trails, version := p.snapshot()
+	p.dropped(trails)
+	now := p.Clock.Now()
+	from := p.account.Position
+	for _, t := range trails {
+		if t.reading(now) {
+			from = min(from, t.position)
+		}
+	}
+	err := p.Spool.Read(ctx, from, func(n spool.Position, c *spool.Chunk) error {
+		if p.version() != version {
+			return errReconfigured
+		}
+		return p.consume(ctx, n, c, trails)
+	}, func(d spool.Damaged) { p.damaged(ctx, d, trails) })
+	if errors.Is(err, errReconfigured) {
+		p.poke()
+		err = nil
+	}
+	now = p.Clock.Now()
+	for _, t := range trails {
+		t.turn(t.position, now)
+		if t.full(now) {
+			t.cut(now)
+		}
+	}
+	if now.Sub(p.lastStored) >= cursorInterval || p.Clock.Since(p.lastStored) < 0 {
+		p.lastStored = now
+		if serr := p.storeCursors(trails); serr != nil {
+			return errors.Join(err, serr)
+		}
+		return errors.Join(err, p.trim(trails))
+	}
+	return err
+}
+
+// snapshot returns the trails and the version of the configuration they belong to.
+func (p *Pipeline) snapshot() ([]*trail, int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	trails := make([]*trail, 0, len(p.trails))
+	for _, t := range p.trails {
+		trails = append(trails, t)
+	}
+	return trails, p.generation
+}
+
+// dropped gives up the open files of trails that have left the configuration.
+func (p *Pipeline) dropped(trails []*trail) {
+	for _, t := range p.last {
+		if t.file != nil && !slices.Contains(trails, t) {
+			t.file.Discard()
+			t.file = nil
+		}
+	}
+	p.last = trails
+}
+
+func (p *Pipeline) version() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.generation
+}
+
+// close ends the open files and stops the deliverers.
+func (p *Pipeline) close() {
+	trails, _ := p.snapshot()
+	now := p.Clock.Now()
+	for _, t := range trails {
+		t.cut(now)
+	}
+	if err := p.storeCursors(trails); err != nil {
+		p.Log.Error(err, "Cursors could not be stored; the next start reads a little more")
+	}
+	for _, t := range trails {
+		t.stop()
+	}
+}

@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/trail-operator/trail-operator/internal/mapping"
+	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/spool"
+)
+
+// consume gives one chunk to every trail that has not had it.
+func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk, trails []*trail) error {
+	now := p.Clock.Now()
+	var due, recording []*trail
+	for _, t := range trails {
+		if n <= t.position || !t.reading(now) {
+			continue
+		}
+		due = append(due, t)
+		t.turn(n-1, now)
+		if t.records() {
+			recording = append(recording, t)
+		}
+	}
+	if n > p.account.Position {
+		p.account.Position = n
+		p.account.Accepted += int64(c.Items)
+		p.account.Skipped += int64(c.Skipped)
+		p.account.Quarantined += int64(c.Quarantined)
+	}
+	if len(recording) > 0 {
+		p.offer(ctx, n, c, recording)
+	}
+	for _, t := range due {
+		if !t.reading(now) {
+			continue // it failed on this chunk and starts again from its cursor
+		}
+		t.position = n
+		if t.full(now) {
+			t.cut(now)
+		}
+	}
+	return nil
+}
+
+// offer decodes and maps each item once.
+func (p *Pipeline) offer(ctx context.Context, n spool.Position, c *spool.Chunk, trails []*trail) {
+	p.mu.Lock()
+	mapper := p.installed.mapper
+	p.mu.Unlock()
+	cluster, apiserver, _ := strings.Cut(c.Source, "/")
+	source := mapping.Source{Cluster: cluster, APIServer: apiserver, Via: "webhook"}
+	index := 0
+	for item, err := range spool.Items(c.Data) {
+		if err != nil {
+			p.damaged(ctx, spool.Damaged{Position: n, Reason: err.Error()}, trails)
+			return
+		}
+		own := c.Kind == spool.KindOwn
+		if own {
+			var e record.OwnEvent
+			if err = json.Unmarshal(item, &e); err == nil {
+				p.scratch = mapper.AppendOwn(p.scratch[:0], &e, &p.facts)
+			}
+		} else {
+			event, perr := p.parser.Parse(item)
+			if err = perr; err == nil {
+				p.scratch = mapper.Append(p.scratch[:0], event, source, &p.facts)
+			}
+		}
+		if err != nil {
+			// Intake parsed this item before it was stored, so the stored bytes are not those.
+			p.damaged(ctx, spool.Damaged{Position: n, Reason: fmt.Sprintf("item %d cannot be decoded", index)}, trails)
+		} else {
+			for _, t := range trails {
+				t.offer(p.scratch, &p.facts, own)
+			}
+		}
+		index++
+	}
+}
+
+// damaged reports, once, what the volume lost.
+func (p *Pipeline) damaged(ctx context.Context, d spool.Damaged, trails []*trail) {
+	p.Log.Error(nil, "A stored chunk cannot be read; it is kept aside", "position", d.Position, "reason", d.Reason)
+	p.account.Damaged++
+	for _, t := range trails {
+		t.position = max(t.position, d.Position)
+	}
+	p.account.Position = max(p.account.Position, d.Position)
+	err := p.Record(ctx, record.OwnEvent{
+		ID:      fmt.Sprintf("damaged/%s/%d/%s", p.Spool.UUID(), d.Position, d.Reason),
+		Name:    record.EventEventsLost,
+		Time:    p.Clock.Now(),
+		Details: record.MustJSON(map[string]any{"cause": "SpoolDamaged", "position": d.Position, "reason": d.Reason}),
+	})
+	if err != nil {
+		p.Log.Error(err, "The loss could not be recorded")
+	}
+}
+
+// storeCursors persists how far trails have come that have no open file.
+func (p *Pipeline) storeCursors(trails []*trail) error {
+	ops, done := []spool.Op{}, []func(){}
+	for _, t := range trails {
+		if t.file != nil || t.position <= t.cursor.Position {
+			continue
+		}
+		next, raw := t.advanced()
+		ops = append(ops, spool.Expect(t.keys.Cursor(), t.cursorRaw), spool.Set(t.keys.Cursor(), raw))
+		done = append(done, func() { t.advance(next, raw) })
+	}
+	raw := record.MustJSON(p.account)
+	if string(raw) != string(p.accountRaw) {
+		ops = append(ops, spool.Expect(accountKey, p.accountRaw), spool.Set(accountKey, raw))
+		done = append(done, func() { p.accountRaw = raw })
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	if err := p.Spool.Commit(ops...); err != nil {
+		return fmt.Errorf("store cursors: %w", err)
+	}
+	for _, f := range done {
+		f()
+	}
+	return nil
+}
+
+// trim lets the spool drop what every trail has in its own files.
+func (p *Pipeline) trim(trails []*trail) error {
+	var stored account
+	if len(p.accountRaw) > 0 {
+		if err := json.Unmarshal(p.accountRaw, &stored); err != nil {
+			return fmt.Errorf("read the account of intake: %w", err)
+		}
+	}
+	upTo := stored.Position
+	for _, t := range trails {
+		upTo = min(upTo, t.cursor.Position)
+	}
+	if upTo == 0 || !p.applied() {
+		return nil
+	}
+	if err := p.Spool.Trim(upTo); err != nil {
+		return fmt.Errorf("trim the spool: %w", err)
+	}
+	return nil
+}
+
+// applied reports whether a configuration is known. Until then no trail can say
+// what it still needs.
+func (p *Pipeline) applied() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.generation > 0
+}

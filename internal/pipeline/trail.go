@@ -1,0 +1,253 @@
+package pipeline
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/trail-operator/trail-operator/internal/failpoint"
+	"github.com/trail-operator/trail-operator/internal/mapping"
+	"github.com/trail-operator/trail-operator/internal/outbox"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/selector"
+	"github.com/trail-operator/trail-operator/internal/spool"
+)
+
+const (
+	// firstFileAge makes a new trail show its first file soon.
+	firstFileAge = 30 * time.Second
+	// retryDisk is how long a trail rests after its volume refused a file.
+	retryDisk = 5 * time.Second
+)
+
+// trail is one trail at run time. The fields under "reader" belong to the
+// reader alone, those under mu are shared with configuration and deliverer.
+type trail struct {
+	p    *Pipeline
+	uid  string
+	keys outbox.Keys
+	dir  string
+
+	mu sync.Mutex
+	// generations are ordered by Start. The first is in force, the others
+	// come into force when the reader has passed their Start.
+	generations []outbox.Generation
+	config      receiverconfig.Trail // the newest
+	layout      record.Layout
+	counts      outbox.Cursor // as last stored, for the status
+
+	// drained is the ordinal of the suspended generation at which the reader
+	// has closed the last file.
+	drained   atomic.Int64
+	deliverer *deliverer
+	cancel    context.CancelFunc
+	stopped   sync.WaitGroup
+
+	// reader
+	position  spool.Position // the last chunk consumed, perhaps into the open file
+	cursor    outbox.Cursor
+	cursorRaw []byte
+	span      outbox.Cursor // what was counted since cursor
+	selector  *selector.Selector
+	compiled  int64 // ordinal that selector belongs to
+	file      *outbox.Writer
+	first     bool // no file was closed in this generation yet
+	restUntil time.Time
+}
+
+// current returns the generation in force; newest the last one applied.
+func (t *trail) current() outbox.Generation {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.generations[0]
+}
+
+func (t *trail) newest() (outbox.Generation, receiverconfig.Trail, record.Layout) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.generations[len(t.generations)-1], t.config, t.layout
+}
+
+// reading reports whether the trail takes chunks: not while it rests.
+func (t *trail) reading(now time.Time) bool {
+	if now.Before(t.restUntil) {
+		return false
+	}
+	t.restUntil = time.Time{}
+	return true
+}
+
+// records reports whether the generation in force records anything.
+func (t *trail) records() bool { return !t.current().Suspended }
+
+// turn puts the generation in force that holds behind position at, and closes
+// the open file where one ends.
+func (t *trail) turn(at spool.Position, now time.Time) {
+	for {
+		t.mu.Lock()
+		due := len(t.generations) > 1 && at >= t.generations[1].Start
+		g := t.generations[0]
+		t.mu.Unlock()
+		if !due {
+			if g.Suspended && t.drained.Load() != g.Ordinal && t.file == nil {
+				t.drained.Store(g.Ordinal)
+				t.deliverer.poke()
+			}
+			t.compile(g)
+			return
+		}
+		if !t.cut(now) {
+			return // the volume refuses; the generation turns when the file is closed
+		}
+		t.mu.Lock()
+		t.generations = t.generations[1:]
+		t.mu.Unlock()
+		t.first = true
+	}
+}
+
+// compile makes the selector of g. A selection that the API server accepted
+// compiles; if it does not, nothing is selected and the status says why.
+func (t *trail) compile(g outbox.Generation) {
+	if t.compiled == g.Ordinal {
+		return
+	}
+	s, err := selector.Compile(g.Selection, g.Namespace)
+	if err != nil {
+		t.p.Log.Error(err, "A selection does not compile", "trail", t.uid)
+		s = nil
+	}
+	t.selector, t.compiled = s, g.Ordinal
+}
+
+// offer adds a record to the open file if the trail selects it.
+func (t *trail) offer(rec []byte, f *record.Facts, own bool) {
+	if !t.restUntil.IsZero() {
+		return // failed on an earlier record of this chunk
+	}
+	if own {
+		if len(f.Trails) > 0 && !slices.Contains(f.Trails, t.uid) {
+			return
+		}
+	} else {
+		if ns := t.namespace(); ns != "" && f.Namespace != ns {
+			return // not this tenant's business, not even as a number
+		}
+		if t.selector == nil || !t.selector.Match(f) {
+			t.span.Accepted++
+			t.span.SelectedOut++
+			return
+		}
+	}
+	now := t.p.Clock.Now()
+	if t.file == nil {
+		w, err := outbox.Create(t.dir, now)
+		if err != nil {
+			t.rest(err, now)
+			return
+		}
+		t.file = w
+	}
+	if err := t.file.Add(rec, f.EventTime); err != nil {
+		t.rest(err, now)
+		return
+	}
+	t.span.Accepted++
+	t.span.Filed++
+}
+
+func (t *trail) namespace() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.generations[0].Namespace
+}
+
+// full reports whether the open file has to be closed.
+func (t *trail) full(now time.Time) bool {
+	if t.file == nil {
+		return false
+	}
+	g := t.current()
+	age := g.MaxAge
+	if t.first {
+		age = min(age, firstFileAge)
+	}
+	since := now.Sub(t.file.Opened())
+	return since >= age || since < 0 || t.file.RawSize() >= g.MaxSize || t.file.Size() >= outbox.MaxCompressed
+}
+
+// cut closes the open file, if there is one: its entry and the cursor are
+// stored in one write. It reports whether no file is open any more.
+func (t *trail) cut(now time.Time) bool {
+	if t.file == nil {
+		return true
+	}
+	g := t.current()
+	entry, err := t.file.Close(now)
+	if err != nil {
+		t.rest(err, now)
+		return false
+	}
+	t.file = nil
+	next, raw := t.advanced()
+	next.NextSeq++
+	raw = record.MustJSON(next)
+	entry.Seq, entry.Generation, entry.MappingVersion = t.cursor.NextSeq, g.Number, mapping.Version
+	t.mu.Lock()
+	entry.Key = t.layout.LogFile(now, outbox.Unique())
+	t.mu.Unlock()
+	failpoint.Hit("outbox/before-commit")
+	err = t.p.Spool.Commit(
+		spool.Expect(t.keys.Cursor(), t.cursorRaw),
+		spool.Set(t.keys.Cursor(), raw),
+		spool.Set(t.keys.Log(entry.Seq), record.MustJSON(entry)),
+	)
+	if err != nil {
+		t.rest(err, now) // the file has no entry: an orphan, removed at the next start
+		return false
+	}
+	failpoint.Hit("outbox/after-commit")
+	t.advance(next, raw)
+	t.first = false
+	t.deliverer.added(&entry)
+	return true
+}
+
+// advanced returns the cursor as it is when everything up to position is filed.
+func (t *trail) advanced() (outbox.Cursor, []byte) {
+	next := t.cursor
+	next.Position = t.position
+	next.Accepted += t.span.Accepted
+	next.SelectedOut += t.span.SelectedOut
+	next.Filed += t.span.Filed
+	return next, record.MustJSON(next)
+}
+
+func (t *trail) advance(next outbox.Cursor, raw []byte) {
+	t.cursor, t.cursorRaw, t.span = next, raw, outbox.Cursor{}
+	t.mu.Lock()
+	t.counts = next
+	t.mu.Unlock()
+}
+
+// rest gives the open file up after an error of the volume. Its records are
+// read again from the spool, which keeps them until the cursor has passed.
+func (t *trail) rest(err error, now time.Time) {
+	t.p.Log.Error(err, "A log file could not be written; its events stay in the spool", "trail", t.uid)
+	if t.file != nil {
+		t.file.Discard()
+		t.file = nil
+	}
+	t.span = outbox.Cursor{}
+	t.position = t.cursor.Position
+	t.restUntil = now.Add(retryDisk)
+}
+
+// stop ends the deliverer and waits for it.
+func (t *trail) stop() {
+	t.cancel()
+	t.stopped.Wait()
+}

@@ -1,0 +1,95 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/trail-operator/trail-operator/internal/outbox"
+	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/spool"
+)
+
+// conflict handles an entry whose key belongs to another object: the bytes get
+// a new key, and a record tells that somebody wrote where only we should.
+func (d *deliverer) conflict(ctx context.Context, e *outbox.Entry) error {
+	if err := d.report(ctx, record.EventObjectConflict, e.Key, map[string]any{"s3Object": e.Key}); err != nil {
+		return err
+	}
+	if e.Head != nil {
+		end := d.state.Chain.End
+		if name, ok := record.ParseDigestKey(e.Key); ok {
+			end = name.End
+		}
+		return d.rewindChain(&end)
+	}
+	_, _, layout := d.t.newest()
+	moved := *e
+	moved.Key = layout.LogFile(e.Closed, outbox.Unique())
+	key := d.t.keys.Log(e.Seq)
+	return d.t.p.Spool.Commit(spool.Expect(key, record.MustJSON(e)), spool.Set(key, record.MustJSON(moved)))
+}
+
+// lose handles an entry whose file the volume has lost or damaged. A digest is
+// built again; the records of a log file are gone, which is counted and recorded.
+func (d *deliverer) lose(ctx context.Context, e *outbox.Entry) error {
+	path := filepath.Join(d.t.dir, e.File)
+	if err := os.Rename(path, path+".damaged"); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("keep a damaged file aside: %w", err)
+	}
+	d.t.p.Log.Error(nil, "A file of the outbox is damaged; it is kept aside", "trail", d.t.uid, "file", e.File)
+	if e.Head != nil {
+		return d.rewindChain(d.state.Chain.Taken)
+	}
+	err := d.report(ctx, record.EventEventsLost, e.File, map[string]any{"cause": "OutboxDamaged", "records": e.Count,
+		"oldest": e.Oldest.Format(record.TimeFormat), "newest": e.Newest.Format(record.TimeFormat)})
+	if err != nil {
+		return err
+	}
+	if err := d.update(func(s *outbox.Delivery) { s.Damaged += e.Count }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
+		return err
+	}
+	d.gone(e)
+	return nil
+}
+
+// expire drops the oldest files of a trail whose undelivered files take more
+// than its quota: one tenant's dead bucket must not fill everybody's volume.
+func (d *deliverer) expire(ctx context.Context) error {
+	for {
+		d.mu.Lock()
+		over := d.pending.bytes > d.t.p.TrailQuota
+		d.mu.Unlock()
+		if !over {
+			return nil
+		}
+		entries, err := d.some(d.t.keys.Logs())
+		if err != nil || len(entries) == 0 {
+			return err
+		}
+		e := &entries[0]
+		err = d.report(ctx, record.EventEventsLost, e.File, map[string]any{"cause": "QuotaExceeded", "records": e.Count,
+			"oldest": e.Oldest.Format(record.TimeFormat), "newest": e.Newest.Format(record.TimeFormat)})
+		if err != nil {
+			return err
+		}
+		if err := d.update(func(s *outbox.Delivery) { s.Expired += e.Count }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
+			return err
+		}
+		d.gone(e)
+		if err := os.Remove(filepath.Join(d.t.dir, e.File)); err != nil {
+			d.t.p.Log.Error(err, "An expired file stays on the volume until the next start", "trail", d.t.uid)
+		}
+	}
+}
+
+// report records an event of our own in this trail. It is durable, and unique
+// by name and subject, when report returns.
+func (d *deliverer) report(ctx context.Context, name, subject string, details map[string]any) error {
+	_, config, _ := d.t.newest()
+	return d.t.p.Record(ctx, record.OwnEvent{
+		ID: name + "/" + d.t.uid + "/" + subject, Name: name, Time: d.t.p.Clock.Now(),
+		Trails: []string{d.t.uid}, TrailARN: config.ARN, Details: record.MustJSON(details),
+	})
+}

@@ -1,0 +1,47 @@
+package upload
+
+import (
+	"errors"
+	"time"
+
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+)
+
+// Failure describes err for the status API: the first cause that is known, in
+// words of ours, since a server's words may quote what was sent.
+func Failure(err error, since time.Time) *receiverstatus.Failure {
+	f := &receiverstatus.Failure{Since: since.UTC(), Code: objectstore.Code(err), Reason: receiverstatus.ReasonOther,
+		Message: "The object store answered with an error."}
+	for _, c := range causes {
+		if errors.Is(err, c.err) {
+			f.Reason, f.Message = c.reason, c.message
+			break
+		}
+	}
+	return f
+}
+
+var causes = []struct {
+	err             error
+	reason, message string
+}{
+	{objectstore.ErrNoBucket, receiverstatus.ReasonNoBucket, "The bucket does not exist."},
+	{objectstore.ErrBadCredentials, receiverstatus.ReasonBadCredentials, "The access key or the secret key was not accepted."},
+	{objectstore.ErrAccessDenied, receiverstatus.ReasonAccessDenied, "The credentials may not write to this bucket and prefix."},
+	{objectstore.ErrCertificate, receiverstatus.ReasonCertificate, "The certificate of the endpoint is expired or not trusted."},
+	{objectstore.ErrForbiddenAddress, receiverstatus.ReasonAddress, "The address of the endpoint is not allowed for tenants."},
+	{objectstore.ErrClockSkew, receiverstatus.ReasonClockSkew, "The clock of the receiver and that of the object store differ by more than 5 minutes."},
+	{objectstore.ErrThrottled, receiverstatus.ReasonThrottled, "The object store asks to slow down."},
+	{objectstore.ErrUnreachable, receiverstatus.ReasonUnreachable, "The endpoint cannot be reached."},
+}
+
+// Backoff returns how long to wait after the n-th failure in a row (from 1).
+func Backoff(n int) time.Duration {
+	const first, most = time.Second, 2 * time.Minute
+	d := first
+	for ; n > 1 && d < most; n-- {
+		d *= 2
+	}
+	return min(d, most)
+}

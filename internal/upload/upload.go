@@ -1,0 +1,102 @@
+// Package upload brings the files of an outbox into a bucket: exactly the bytes
+// that were committed, under exactly the key that was committed, confirmed by
+// the server, and never over an object that is there already.
+package upload
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/trail-operator/trail-operator/internal/failpoint"
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/outbox"
+)
+
+// contentType of log files and digests. There is no Content-Encoding: a client
+// that inflates by itself would hand inflated bytes to readers that gunzip.
+const contentType = "application/x-gzip"
+
+var (
+	// ErrConflict: another object stands under the key. The bytes need a new key.
+	ErrConflict = errors.New("another object has the key of this file")
+	// ErrDamaged: the file on the volume is missing or is not what was committed.
+	ErrDamaged = errors.New("the file on the volume is damaged")
+)
+
+// Send stores the file at path under the entry's key and returns when the
+// bucket has it: also when an earlier try, whose answer was lost, had stored it.
+// Errors are ErrConflict, ErrDamaged, or those of objectstore, which pass with time.
+func Send(ctx context.Context, store objectstore.Store, path string, e *outbox.Entry) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	defer f.Close()
+	sum, err := check(f, e)
+	if err != nil {
+		return err
+	}
+	failpoint.Hit("upload/before-put")
+	err = store.Create(ctx, e.Key, f, e.Size, objectstore.PutOptions{ContentType: contentType, SHA256: sum, Metadata: e.Metadata})
+	failpoint.Hit("upload/after-put")
+	if errors.Is(err, objectstore.ErrExists) {
+		return compare(ctx, store, e)
+	}
+	return err
+}
+
+// check reads the file once before it is sent: a flipped byte would otherwise
+// come back as a bad digest from the server for ever.
+func check(f *os.File, e *outbox.Entry) (sum [32]byte, err error) {
+	h := sha256.New()
+	n, err := io.Copy(h, f)
+	if err != nil {
+		return sum, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	h.Sum(sum[:0])
+	if n != e.Size || hex.EncodeToString(sum[:]) != e.SHA256 {
+		return sum, ErrDamaged
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return sum, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return sum, nil
+}
+
+// compare decides whether the object under the entry's key is ours.
+func compare(ctx context.Context, store objectstore.Store, e *outbox.Entry) error {
+	info, err := store.Head(ctx, e.Key)
+	if errors.Is(err, objectstore.ErrNotExist) {
+		// A concurrent create that lost, or an object that went away: try again.
+		return &objectstore.Error{Op: "put", Err: objectstore.ErrThrottled}
+	}
+	if err != nil {
+		return err
+	}
+	for k, v := range e.Metadata {
+		if info.Metadata[k] != v {
+			return ErrConflict
+		}
+	}
+	if info.Size != e.Size {
+		return ErrConflict
+	}
+	body, _, err := store.Get(ctx, e.Key)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(body, e.Size+1)); err != nil {
+		return &objectstore.Error{Op: "get", Err: objectstore.ErrUnreachable}
+	}
+	if hex.EncodeToString(h.Sum(nil)) != e.SHA256 {
+		return ErrConflict
+	}
+	return nil
+}
