@@ -1,0 +1,108 @@
+// Package receiverclient talks to the receiver's status API with the manager's
+// certificate.
+package receiverclient
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/trail-operator/trail-operator/internal/pki"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+const (
+	timeout = 10 * time.Second
+	// maxStatus bounds an answer: about 2 KiB for each of 20,000 trails.
+	maxStatus = 64 << 20
+)
+
+// Client reads the status of one receiver and hands events over to it. It is
+// safe for concurrent use.
+type Client struct {
+	base string
+	http *http.Client
+}
+
+// New returns a client for the receiver at address (host:port), whose
+// certificate the CA (PEM) must have issued.
+func New(address string, ca []byte, cert pki.KeyPair) (*Client, error) {
+	pair, err := tls.X509KeyPair(cert.Cert, cert.Key)
+	if err != nil {
+		return nil, errors.New("the manager's certificate and key are not a pair in PEM")
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(ca) {
+		return nil, errors.New("the intake CA is not a certificate in PEM")
+	}
+	return &Client{
+		base: "https://" + address,
+		http: &http.Client{
+			Timeout: timeout,
+			Transport: &http.Transport{
+				TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}},
+				ForceAttemptHTTP2:   true,
+				MaxIdleConnsPerHost: 2,
+				IdleConnTimeout:     time.Minute,
+			},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Status reads the receiver's status.
+func (c *Client) Status(ctx context.Context) (*receiverstatus.Status, error) {
+	body, err := c.do(ctx, http.MethodGet, receiverstatus.PathStatus, nil, http.StatusOK)
+	if err != nil {
+		return nil, err
+	}
+	s := &receiverstatus.Status{}
+	if err := json.Unmarshal(body, s); err != nil {
+		return nil, errors.New("the receiver's answer is not a status: manager and receiver must be of the same version")
+	}
+	return s, nil
+}
+
+// Record hands events over. When it returns nil they are durable. The receiver
+// records an ID once, so a call whose outcome is unknown may be repeated.
+func (c *Client) Record(ctx context.Context, events ...record.OwnEvent) error {
+	_, err := c.do(ctx, http.MethodPost, receiverstatus.PathEvents,
+		record.MustJSON(receiverstatus.Events{Items: events}), http.StatusNoContent)
+	return err
+}
+
+func (c *Client) do(ctx context.Context, method, path string, body []byte, want int) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the receiver's address is not host:port")
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("the receiver does not answer: %w", err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxStatus+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("the receiver's answer broke off: %w", err)
+	case resp.StatusCode != want:
+		return nil, fmt.Errorf("the receiver answered HTTP %d instead of %d", resp.StatusCode, want)
+	case len(answer) > maxStatus:
+		return nil, errors.New("the receiver's answer is too long")
+	}
+	return answer, nil
+}
