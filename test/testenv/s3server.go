@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -148,7 +149,7 @@ func startS3Once(ctx context.Context, program, data, conf string, o S3Options, c
 		return nil, err
 	}
 	ctx, s.stop = context.WithCancel(ctx)
-	cmd := exec.CommandContext(ctx, program, args...) //nolint:gosec // built by ourselves
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Env = conf, append(env, "PATH="+os.Getenv("PATH"))
 	cmd.Stdout, cmd.Stderr = o.Log, o.Log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -169,6 +170,12 @@ func startS3Once(ctx context.Context, program, data, conf string, o S3Options, c
 	return s, nil
 }
 
+// Address returns the host:port that the server listens on.
+func (s *S3Server) Address() string {
+	_, address, _ := strings.Cut(s.Endpoint, "://")
+	return address
+}
+
 // Stop ends the server and waits until it is gone. What it stored stays.
 func (s *S3Server) Stop() {
 	s.stop()
@@ -181,7 +188,7 @@ func (s *S3Server) waitReady(ctx context.Context) error {
 	defer cancel()
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // only asks whether anybody answers
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // only asks whether anybody answers
 	}}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -212,6 +219,5 @@ func freeAddress(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return l.Addr().String(), l.Close()
 }

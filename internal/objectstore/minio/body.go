@@ -28,7 +28,7 @@ func (s *source) Read(p []byte) (int, error) {
 		return 0, errFinished
 	}
 	n, err := s.body.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		s.err = err
 	}
 	return n, err
@@ -58,7 +58,7 @@ type object struct {
 
 func (o *object) Read(p []byte) (int, error) {
 	n, err := o.body.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = classify(o.ctx, objectstore.OpGet, err)
 	}
 	return n, err
