@@ -65,7 +65,8 @@ func (s *store) apply(g *group, size int) {
 	default:
 	}
 	g.batch = s.db.NewBatchWithSize(size + 128*len(g.requests) + 128)
-	now, free := s.uptime(), s.free()
+	s.now = max(s.now, s.uptime())
+	now, free := s.now, s.free()
 	for _, r := range g.requests {
 		if r.err = s.stage(g, r, now, &free); r.err != nil {
 			r.results = nil
@@ -214,7 +215,9 @@ func (s *store) write(g *group, r *request, now time.Duration) error {
 
 // writeChunk stores a chunk unless it is a duplicate, and that its ID was seen.
 func (s *store) writeChunk(g *group, c *stored, result *spool.Appended, now time.Duration) error {
-	key := appendSeenKey(make([]byte, 0, seenKeyLen), s.generation(now), &c.id)
+	generation := s.generation(now)
+	s.filter.add(generation, &c.id)
+	key := appendSeenKey(make([]byte, 0, seenKeyLen), generation, &c.id)
 	if err := g.batch.Set(key, appendSeen(nil, seen{result.Position, now}), nil); err != nil {
 		return err
 	}

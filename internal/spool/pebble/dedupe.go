@@ -50,8 +50,8 @@ func (s *store) lookup(id *spool.ID, now time.Duration) (spool.Position, bool, e
 	generation := s.generation(now)
 	var key [seenKeyLen]byte
 	for _, g := range []uint64{generation, generation - 1} {
-		if g > generation { // before the first
-			break
+		if !s.filter.mayHold(g, id) {
+			continue
 		}
 		value, closer, err := s.db.Get(appendSeenKey(key[:0], g, id))
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -77,4 +77,21 @@ func (s *store) expire(batch *pebble.Batch, now time.Duration) error {
 	}
 	s.expired = generation - 1
 	return batch.DeleteRange(seenGenerationKey(0), seenGenerationKey(s.expired), nil)
+}
+
+// recoverSeen fills the filter with the IDs that the receiver before has seen.
+func (s *store) recoverSeen() error {
+	iter, err := s.db.NewIter(&pebble.IterOptions{
+		LowerBound: []byte{seenPrefix}, UpperBound: []byte{seenPrefix + 1},
+	})
+	if err != nil {
+		return err
+	}
+	present := s.generation(s.uptimeBefore)
+	for ok := iter.First(); ok; ok = iter.Next() {
+		if generation, id, ok := parseSeenKey(iter.Key()); ok && generation+1 >= present {
+			s.filter.add(generation, &id)
+		}
+	}
+	return iter.Close()
 }

@@ -35,19 +35,20 @@ func appendChunkKey(b []byte, p spool.Position) []byte {
 
 func chunkKey(p spool.Position) []byte { return appendChunkKey(make([]byte, 0, chunkKeyLen), p) }
 
-// chunkPosition is the inverse of chunkKey.
-func chunkPosition(key []byte) (spool.Position, bool) {
-	if len(key) != chunkKeyLen || key[0] != chunkPrefix {
-		return 0, false
-	}
-	return spool.Position(binary.BigEndian.Uint64(key[1:])), true
-}
-
 const seenKeyLen = 1 + 8 + len(spool.ID{})
 
 func appendSeenKey(b []byte, generation uint64, id *spool.ID) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, seenPrefix), generation)
 	return append(b, id[:]...)
+}
+
+// parseSeenKey is the inverse of appendSeenKey.
+func parseSeenKey(key []byte) (generation uint64, id spool.ID, ok bool) {
+	if len(key) != seenKeyLen || key[0] != seenPrefix {
+		return 0, id, false
+	}
+	copy(id[:], key[1+8:])
+	return binary.BigEndian.Uint64(key[1:]), id, true
 }
 
 // seenGenerationKey stands before all IDs of a generation.

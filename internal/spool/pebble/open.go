@@ -70,7 +70,9 @@ type store struct {
 
 	// Owned by the appender.
 	next    spool.Position
-	expired uint64 // generations of chunk IDs below are deleted
+	now     time.Duration // uptime, which never goes back
+	expired uint64        // generations of chunk IDs below are deleted
+	filter  idFilter
 
 	tail watermark
 	// State documents may be read when the last group that wrote one is durable.
@@ -189,6 +191,10 @@ func (s *store) recover() error {
 	s.trim.deleted = trimmed
 	s.next = max(last, trimmed) + 1
 	s.tail.n = uint64(s.next - 1)
+	if err := s.recoverSeen(); err != nil {
+		// Rather a chunk twice than none at all.
+		s.opts.Logger.Error(err, "spool: the index of chunk IDs cannot be read; a chunk sent twice will be stored twice")
+	}
 	return nil
 }
 

@@ -31,7 +31,7 @@ const (
 
 	// trimInterval is the least time between two range tombstones: each one
 	// slows reading down until it has left the memtable.
-	trimInterval = 500 * time.Millisecond
+	trimInterval = 100 * time.Millisecond
 	// trimFlush is when a tombstone in the memtable is forced out, so that
 	// space returns although nobody writes.
 	trimFlush = 5 * time.Second
