@@ -16,6 +16,10 @@ const (
 	annotationPatch     = "patch.webhook.admission.k8s.io/" // its value holds a JSON patch of the object
 )
 
+// maxOmitted is how many names of incomplete fields are shown: more than an
+// audit event has fields.
+const maxOmitted = 24
+
 // part is a value of additionalEventData that may be long, and where it stands.
 type part struct{ start, end int }
 
@@ -34,9 +38,11 @@ func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src 
 		dst = append(dst, `,"responseCode":`...)
 		dst = strconv.AppendInt(dst, int64(e.Code), 10)
 	}
-	if failed == (failure{}) {
+	if failed == (failure{}) && c.bodies == policyOpen {
 		dst = appendField(dst, `"responseMessage":`, cut(e.Message, maxText))
 	}
+
+	dst = appendOmitted(dst, e.Omitted)
 
 	var parts [6]part
 	n := 0
@@ -82,6 +88,29 @@ func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src 
 	}
 	dst = append(dst, '}')
 	return shorten(dst, start, parts[:n], drop)
+}
+
+// appendOmitted names what the parser left out of the rest of the event. Bodies
+// show it themselves.
+func appendOmitted(dst []byte, omitted []string) []byte {
+	n := 0
+	for _, name := range omitted {
+		if name == "requestObject" || name == "responseObject" || n == maxOmitted {
+			continue
+		}
+		if n == 0 {
+			dst = appendOmission(append(dst, ','), reasonSize, -1)
+			dst = append(dst, `,"omittedFields":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		n++
+		dst = appendString(dst, cut(name, maxNamePart))
+	}
+	if n == 0 {
+		return dst
+	}
+	return append(dst, ']')
 }
 
 // shorten leaves out the longest parts until additionalEventData, which begins

@@ -11,9 +11,8 @@ import (
 
 // Reasons of an omission, as they stand in omittedReason.
 const (
-	reasonSize      = "SizeLimit"             // over the limit of its field or of the record
-	reasonIntake    = "RemovedAtIntake"       // sensitive, or of an event over 1 MiB
-	reasonAPIServer = "TruncatedByAPIServer"  // kube-apiserver's own limit
+	reasonSize      = "SizeLimit"             // over the limit of its field, of the record or of intake
+	reasonAPIServer = "TruncatedByAPIServer"  // over kube-apiserver's own limit
 	reasonUnread    = "NotReadableByRedactor" // neither an object nor an array
 )
 
@@ -85,7 +84,10 @@ func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOn
 		return append(dst, "null"...)
 	}
 	p := c.bodies
-	if p == policySecret {
+	switch {
+	case c.quotesSecret(e.Code):
+		p = policySecretError
+	case p == policySecret:
 		p = policySecretAnswer
 	}
 	start := len(dst)
@@ -119,7 +121,7 @@ func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOn
 func missing(e *auditevent.Event, field string) string {
 	for _, o := range e.Omitted {
 		if o == field {
-			return reasonIntake
+			return reasonSize
 		}
 	}
 	if e.Annotations == nil || text(e.Annotations.Get(annotationTruncated)) != "true" {
@@ -133,4 +135,9 @@ func missing(e *auditevent.Event, field string) string {
 		return reasonAPIServer
 	}
 	return ""
+}
+
+// readable reports whether the redactor can look into a body.
+func readable(v *fastjson.Value) bool {
+	return v.Type() == fastjson.TypeObject || v.Type() == fastjson.TypeArray
 }

@@ -123,7 +123,7 @@ func (m *Mapper) Append(dst []byte, e *auditevent.Event, src Source, f *record.F
 func (m *Mapper) append(dst []byte, e *auditevent.Event, c *call, src Source, f *record.Facts, drop level) []byte {
 	who := identify(e)
 	m.userARN = m.appendUserARN(m.userARN[:0], &who)
-	failure := failureOf(e)
+	failure := failureOf(e, c)
 	eventTime := m.eventTime(e.Time)
 
 	dst = append(dst, `{"eventVersion":"`+record.EventVersion+`","userIdentity":`...)

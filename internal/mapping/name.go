@@ -236,14 +236,41 @@ func isData(k callKey) bool {
 	return k.subresource == "proxy" || isPod(k) && (k.subresource == "log" || k.subresource == "portforward")
 }
 
-// bodyPolicy returns how the bodies of the call are redacted.
+// bodyPolicy returns how the bodies of the call are redacted. It is the
+// counterpart of auditevent's Sensitive.
 func bodyPolicy(k callKey) policy {
-	switch {
-	case k.group == "" && k.resource == "secrets":
+	switch k.resource {
+	case "secrets":
 		return policySecret
-	case k.group == "" && k.resource == "serviceaccounts" && k.subresource == "token",
-		k.group == "authentication.k8s.io" && k.resource == "tokenreviews":
+	case "tokenreviews":
 		return policyToken
+	case "serviceaccounts":
+		if k.subresource == "token" {
+			return policyToken
+		}
+	case "oauthaccesstokens", "oauthauthorizetokens", "oauthclients", "useroauthaccesstokens":
+		if k.group == "oauth.openshift.io" {
+			return policySecret
+		}
 	}
 	return policyOpen
+}
+
+// runsCommand reports whether a call through a node's proxy asks the kubelet to
+// run, attach or forward, which a GET can do too.
+func runsCommand(e *auditevent.Event, c *call) bool {
+	if !c.proxied || c.resource != "nodes" || c.group != "core" {
+		return false
+	}
+	path, _, _ := strings.Cut(e.RequestURI, "?")
+	_, path, _ = strings.Cut(path, "/nodes/")
+	_, path, _ = strings.Cut(path, "/proxy/")
+	path = strings.TrimLeft(path, "/")
+	first, _, _ := strings.Cut(path, "/")
+	first = string(appendUnescaped(nil, first))
+	switch strings.ToLower(strings.Trim(first, "/")) {
+	case "exec", "run", "attach", "portforward", "cri":
+		return true
+	}
+	return false
 }

@@ -6,7 +6,7 @@ import (
 
 // Bounds of the query options of a request.
 const (
-	maxPath    = 8 << 10
+	maxPath    = 4 << 10
 	maxQuery   = 32 << 10 // bytes, before and after
 	maxOptions = 256
 )

@@ -24,6 +24,9 @@ const (
 	// policySecretAnswer is policySecret for what the API server wrote, where
 	// kind Status can be believed.
 	policySecretAnswer
+	// policySecretError is policySecretAnswer for errors that may quote the
+	// request.
+	policySecretError
 	// policyMetadata is that of the metadata of a Secret, where tools keep copies
 	// of the whole object in annotations.
 	policyMetadata
@@ -69,7 +72,7 @@ func appendBody(dst []byte, v *fastjson.Value, p policy) []byte {
 		return append(dst, ']')
 	}
 	switch p {
-	case policyHidden, policyValues, policySecret, policySecretAnswer:
+	case policyHidden, policyValues, policySecret, policySecretAnswer, policySecretError:
 		return append(dst, redactedJSON...)
 	}
 	switch v.Type() {
@@ -156,7 +159,7 @@ func (s shape) policy(key string, v *fastjson.Value, p policy) policy {
 		return policyHidden
 	}
 	switch p {
-	case policySecret, policySecretAnswer:
+	case policySecret, policySecretAnswer, policySecretError:
 		return s.secretPolicy(key, v, p)
 	case policyValues:
 		return policyHidden
@@ -210,10 +213,14 @@ func (s shape) secretPolicy(key string, v *fastjson.Value, p policy) policy {
 		}
 		return policyHidden
 	}
-	if p == policySecretAnswer && s.status {
+	if s.status && p != policySecret {
 		switch key {
-		case "status", "message", "reason", "details", "code":
+		case "status", "reason", "code":
 			return policyOpen
+		case "message", "details":
+			if p == policySecretAnswer {
+				return policyOpen
+			}
 		}
 	}
 	nested := v.Type() == fastjson.TypeArray || v.Type() == fastjson.TypeObject
