@@ -1,0 +1,140 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/signing"
+)
+
+// maxKeys bounds the public keys of one installation.
+const maxKeys = 1000
+
+// keyring holds the public keys by fingerprint.
+type keyring struct {
+	source string
+	pinned bool
+	known  map[string]publicKey
+}
+
+type publicKey struct {
+	signing.PublicKey
+	published record.PublishedKey
+	where     string // object key, or the fingerprint of a given key
+	trusted   bool
+}
+
+func (v *verifier) loadKeys(ctx context.Context) error {
+	v.keys = keyring{source: KeysGiven, pinned: true, known: map[string]publicKey{}}
+	if len(v.Keys) > maxKeys {
+		return fmt.Errorf("%d public keys were given; at most %d are possible", len(v.Keys), maxKeys)
+	}
+	for _, p := range v.Keys {
+		key, err := signing.Open(p)
+		if err != nil {
+			return fmt.Errorf("a public key that was given cannot be used: %w", err)
+		}
+		v.keys.known[p.Fingerprint] = publicKey{PublicKey: key, published: p, where: p.Fingerprint}
+	}
+	if len(v.Keys) == 0 {
+		// A head pins the key that signed it, and its hash all digests before it.
+		v.keys.source, v.keys.pinned = KeysFromBucket, v.Trust != "" || v.Head != nil
+		if err := v.readKeys(ctx); err != nil {
+			return err
+		}
+	}
+	v.trustKeys()
+	if !v.keys.pinned {
+		v.notes = append(v.notes, "The public keys were taken from the bucket itself and are not pinned: "+
+			"whoever may write to the bucket could have replaced keys, digests and log files together. Pin the first key with --trust.")
+	}
+	return nil
+}
+
+// readKeys reads the keys that were published in the bucket.
+func (v *verifier) readKeys(ctx context.Context) error {
+	for info, err := range v.Reader.List(ctx, v.Layout.DigestKeys(), "") {
+		if err != nil {
+			return fmt.Errorf("listing the public keys: %w", err)
+		}
+		if len(v.keys.known) == maxKeys {
+			return fmt.Errorf("there are more than %d public keys below %q", maxKeys, v.Layout.DigestKeys())
+		}
+		b, err := v.readPlain(ctx, info.Key)
+		var d damage
+		if errors.As(err, &d) {
+			v.findings.add(KeyInvalid, info.Key, "the public key cannot be read: %s", d)
+			continue
+		}
+		if errors.Is(err, objectstore.ErrNotExist) {
+			continue // gone since it was listed; a digest that needs it will say so
+		}
+		if err != nil {
+			return fmt.Errorf("reading the public key %q: %w", info.Key, err)
+		}
+		p, key, err := signing.ParsePublished(b)
+		if err != nil {
+			v.findings.add(KeyInvalid, info.Key, "the public key cannot be used: %s", err)
+			continue
+		}
+		if _, ok := v.keys.known[p.Fingerprint]; ok {
+			v.findings.add(KeyInvalid, info.Key, "the public key is published twice")
+			continue
+		}
+		v.keys.known[p.Fingerprint] = publicKey{PublicKey: key, published: p, where: info.Key}
+	}
+	return nil
+}
+
+// trustKeys decides which keys count: the first key and those that follow it by
+// signature. Keys that were given from outside need no such proof, unless the
+// first key is pinned.
+func (v *verifier) trustKeys() {
+	first := func(k publicKey) bool {
+		switch {
+		case v.Trust != "":
+			return k.Trust() == v.Trust
+		case v.keys.source == KeysGiven:
+			return true
+		}
+		return k.published.SignedBy == ""
+	}
+	var queue []publicKey
+	successors := map[string][]string{}
+	for fingerprint, k := range v.keys.known {
+		successors[k.published.SignedBy] = append(successors[k.published.SignedBy], fingerprint)
+		if first(k) {
+			queue = append(queue, k)
+		}
+	}
+	if v.Trust != "" && len(queue) == 0 {
+		v.findings.add(KeyUntrusted, v.Trust, "the pinned public key is not among the %d known ones", len(v.keys.known))
+	}
+	if v.Trust == "" && v.keys.source == KeysFromBucket && len(queue) > 1 {
+		for _, k := range queue {
+			v.findings.add(KeyUntrusted, k.where, "it is one of %d public keys that no other key signed; pin the right one with --trust", len(queue))
+		}
+	}
+	for len(queue) > 0 {
+		k := queue[0]
+		queue = queue[1:]
+		if v.keys.known[k.Fingerprint()].trusted {
+			continue
+		}
+		k.trusted = true
+		v.keys.known[k.Fingerprint()] = k
+		for _, f := range successors[k.Fingerprint()] {
+			if next := v.keys.known[f]; !next.trusted && signing.CheckSuccession(next.published, k.PublicKey) == nil {
+				queue = append(queue, next)
+			}
+		}
+	}
+	for _, k := range v.keys.known {
+		if !k.trusted {
+			v.findings.add(KeyUntrusted, k.where, "no chain of signatures leads from the trusted public key to this one")
+		}
+	}
+}

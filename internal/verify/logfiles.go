@@ -1,0 +1,208 @@
+package verify
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// keyHash stands for an object key in sets of millions: the first half of its
+// SHA-256.
+type keyHash [16]byte
+
+func hashKey(key string) keyHash {
+	sum := sha256.Sum256([]byte(key))
+	return keyHash(sum[:16])
+}
+
+// readAhead is the number of digests whose lists are open at the same time.
+const readAhead = 4
+
+// checkLogFiles compares every log file that a valid digest lists with its hash.
+// The digests are read again for it: their lists together may be larger than
+// memory.
+func (v *verifier) checkLogFiles(ctx context.Context) error {
+	v.listed = make(map[keyHash]struct{})
+	total := 0
+	for _, l := range v.links {
+		if l.ok {
+			total += l.files
+		}
+	}
+	if total > maxLogFiles {
+		return fmt.Errorf("the digests list %d log files, more than %d; choose a shorter time with --start-time and --end-time", total, maxLogFiles)
+	}
+	v.advance(func(p *Progress) { p.LogFilesTotal = total })
+
+	g, ctx := errgroup.WithContext(ctx)
+	files := make(chan record.DigestLogFile)
+	g.Go(func() error {
+		defer close(files)
+		lists, ctx := errgroup.WithContext(ctx)
+		lists.SetLimit(readAhead)
+		for _, l := range v.links {
+			if l.ok && l.files > 0 {
+				lists.Go(func() error { return v.sendFiles(ctx, l, files) })
+			}
+		}
+		return lists.Wait()
+	})
+	for range v.Workers {
+		g.Go(func() error {
+			for f := range files {
+				if err := v.checkLogFile(ctx, f); err != nil {
+					return fmt.Errorf("reading the log file %q: %w", f.S3Object, err)
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// sendFiles sends the log files of one digest.
+func (v *verifier) sendFiles(ctx context.Context, l *link, files chan<- record.DigestLogFile) error {
+	c, err := v.inflate(ctx, l.key, maxDigest, true)
+	var d damage
+	if errors.Is(err, objectstore.ErrNotExist) || errors.As(err, &d) || (err == nil && c.hash != l.hash) {
+		v.findings.add(DigestInvalid, l.key, "the digest changed while it was validated")
+		l.ok = false
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the digest %q: %w", l.key, err)
+	}
+	parsed, err := parseDigest(c.bytes)
+	if err != nil {
+		return fmt.Errorf("reading the digest %q again: %w", l.key, err)
+	}
+	for _, f := range parsed.digest.LogFiles {
+		select {
+		case files <- f:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (v *verifier) checkLogFile(ctx context.Context, f record.DigestLogFile) error {
+	ok, err := v.compareLogFile(ctx, f)
+	if err != nil {
+		return err
+	}
+	v.advance(func(p *Progress) {
+		p.LogFiles++
+		if ok {
+			v.valid++
+		}
+	})
+	return nil
+}
+
+func (v *verifier) compareLogFile(ctx context.Context, f record.DigestLogFile) (bool, error) {
+	if f.S3Bucket != v.Bucket {
+		v.findings.add(LogFileElsewhere, f.S3Object, "its digest places the log file in the bucket %q", f.S3Bucket)
+		return false, nil
+	}
+	if f.HashAlgorithm != record.HashAlgorithm {
+		v.findings.add(LogFileInvalid, f.S3Object, "its digest uses another hash algorithm than %s", record.HashAlgorithm)
+		return false, nil
+	}
+	if v.markListed(f.S3Object) {
+		v.findings.add(LogFileDuplicate, f.S3Object, "the log file is listed more than once")
+		return false, nil
+	}
+	c, err := v.inflate(ctx, f.S3Object, maxLogFile, false)
+	var d damage
+	switch {
+	case errors.Is(err, objectstore.ErrNotExist):
+		v.findings.add(LogFileMissing, f.S3Object, "the log file is missing")
+		return false, nil
+	case errors.Is(err, fs.ErrInvalid):
+		v.findings.add(LogFileInvalid, f.S3Object, "the key of the log file is not a path within the folder")
+		return false, nil
+	case errors.As(err, &d):
+		v.findings.add(LogFileInvalid, f.S3Object, "the log file cannot be read: %s", d)
+		return false, nil
+	case err != nil:
+		return false, err
+	case c.hash != f.HashValue:
+		v.findings.add(LogFileInvalid, f.S3Object, "the log file was changed: its hash value is not the one in its digest")
+		return false, nil
+	}
+	return true, nil
+}
+
+// markListed notes that a digest lists the key, and tells whether another did.
+func (v *verifier) markListed(key string) bool {
+	h := hashKey(key)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	_, again := v.listed[h]
+	v.listed[h] = struct{}{}
+	return again
+}
+
+// Times between the storing of a log file and the digest that lists it.
+const (
+	// settle is how much later than the store's own time a file may count as
+	// delivered: its clock and ours differ, and a confirmation may be repeated.
+	settle = 15 * time.Minute
+	// maxDelay is how long a file may wait for its bucket.
+	maxDelay = 31 * 24 * time.Hour
+)
+
+// findUnlisted looks for objects among the log files that no valid digest
+// lists. It returns how many are too new for the digests that were read.
+func (v *verifier) findUnlisted(ctx context.Context) (undigested int, err error) {
+	if len(v.links) == 0 {
+		return 0, nil
+	}
+	prefix, after := v.Layout.LogFiles(), ""
+	if !v.Start.IsZero() {
+		after = prefix + v.Start.Add(-maxDelay).UTC().Format("2006/01/02")
+	}
+	last := v.newest()
+	for info, err := range v.Reader.List(ctx, prefix, after) {
+		if err != nil {
+			return 0, fmt.Errorf("listing the log files: %w", err)
+		}
+		if !v.complete && info.Key > prefix+last.end.AddDate(0, 0, 1).Format("2006/01/02") {
+			break // closed after the last digest that was read
+		}
+		v.advance(func(p *Progress) { p.Listed++ })
+		if _, ok := v.listed[hashKey(info.Key)]; ok {
+			continue
+		}
+		switch {
+		case v.tooNew(info, last):
+			undigested++
+		case !v.Start.IsZero() && info.Modified.Before(v.Start.Add(settle)):
+			// Stored before the range: an older digest lists it, or its own range tells.
+		default:
+			v.findings.add(LogFileUnlisted, info.Key, "no valid digest lists this file")
+		}
+	}
+	return undigested, nil
+}
+
+// tooNew tells whether the next digest may still list the file: it was stored
+// after the newest digest was made. A final digest is made when everything has
+// been delivered, so after it only files of the next chain can come.
+func (v *verifier) tooNew(info objectstore.Info, newest *link) bool {
+	if newest.ok && newest.d.Final && v.complete {
+		if closed, ok := record.LogFileTime(info.Key); !ok || closed.Before(newest.end.Truncate(time.Minute)) {
+			return false
+		}
+	}
+	return info.Modified.After(newest.end.Add(-settle))
+}
