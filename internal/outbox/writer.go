@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -51,16 +50,13 @@ var compressors = sync.Pool{New: func() any {
 
 // Create opens a new file in the trail's folder. The name is random: a file
 // without an entry is an orphan of a crash.
-func Create(dir string, now time.Time) (*Writer, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the outbox folder: %w", err)
-	}
+func Create(fs FS, dir string, now time.Time) (*Writer, error) {
 	path := filepath.Join(dir, Unique()+".json.gz")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := fs.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("open a log file: %w", err)
 	}
-	w := &Writer{file: f, path: path, raw: sha256.New(), sent: sha256.New(), opened: now, block: make([]byte, 0, blockSize+4096)}
+	w := &Writer{fs: fs, file: f, path: path, raw: sha256.New(), sent: sha256.New(), opened: now, block: make([]byte, 0, blockSize+4096)}
 	w.zip = compressors.Get().(*gzip.Writer)
 	w.zip.Reset(sink{w})
 	w.block = append(w.block, record.LogFileHead...)
@@ -126,7 +122,7 @@ func (w *Writer) Close(now time.Time) (Entry, error) {
 	}
 	w.release()
 	failpoint.Hit("outbox/before-fsync")
-	if err := syncAndClose(w.file); err != nil {
+	if err := syncAndClose(w.fs, w.file, w.path); err != nil {
 		return Entry{}, err
 	}
 	failpoint.Hit("outbox/after-fsync")
@@ -141,7 +137,7 @@ func (w *Writer) Close(now time.Time) (Entry, error) {
 func (w *Writer) Discard() {
 	w.release()
 	_ = w.file.Close()
-	_ = os.Remove(w.path)
+	_ = w.fs.Remove(w.path)
 }
 
 func (w *Writer) release() {
@@ -153,42 +149,36 @@ func (w *Writer) release() {
 }
 
 // WriteFile makes a small file durable in the trail's folder and returns its name.
-func WriteFile(dir string, content []byte) (string, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("make the outbox folder: %w", err)
-	}
+func WriteFile(fs FS, dir string, content []byte) (string, error) {
 	path := filepath.Join(dir, Unique()+".json.gz")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := fs.Create(path)
 	if err != nil {
 		return "", fmt.Errorf("open a digest file: %w", err)
 	}
 	if _, err := f.Write(content); err != nil {
 		_ = f.Close()
-		_ = os.Remove(path)
+		_ = fs.Remove(path)
 		return "", fmt.Errorf("write a digest file: %w", err)
 	}
-	return filepath.Base(path), syncAndClose(f)
+	return filepath.Base(path), syncAndClose(fs, f, path)
 }
 
-func syncAndClose(f *os.File) error {
+// syncAndClose makes a file durable: its content, then its name.
+func syncAndClose(fs FS, f File, path string) error {
+	name := filepath.Base(path)
 	if !failpoint.Mutation("outbox-fsync") {
 		if err := f.Sync(); err != nil {
 			_ = f.Close()
-			return fmt.Errorf("sync %s: %w", filepath.Base(f.Name()), err)
+			return fmt.Errorf("sync %s: %w", name, err)
 		}
 	}
 	if err := f.Close(); err != nil {
-		return fmt.Errorf("close %s: %w", filepath.Base(f.Name()), err)
+		return fmt.Errorf("close %s: %w", name, err)
 	}
-	if failpoint.Mutation("outbox-fsync") {
+	if failpoint.Mutation("outbox-dir-fsync") {
 		return nil
 	}
-	dir, err := os.Open(filepath.Dir(f.Name()))
-	if err != nil {
-		return fmt.Errorf("open the outbox folder: %w", err)
-	}
-	defer dir.Close()
-	if err := dir.Sync(); err != nil {
+	if err := fs.SyncDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("sync the outbox folder: %w", err)
 	}
 	return nil
@@ -215,23 +205,4 @@ func randomIndex() int {
 			return int(b[0]) % len(alphanumerics)
 		}
 	}
-}
-
-// RemoveOrphans deletes the files of dir that keep says are nobody's.
-func RemoveOrphans(dir string, keep func(name string) bool) error {
-	files, err := os.ReadDir(dir)
-	if os.IsNotExist(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("read the outbox folder: %w", err)
-	}
-	for _, f := range files {
-		if !keep(f.Name()) {
-			if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
-				return fmt.Errorf("remove an orphan: %w", err)
-			}
-		}
-	}
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,7 +152,7 @@ func (p *Pipeline) load(config *receiverconfig.Trail) (*trail, error) {
 		return nil, err
 	}
 	t.deliverer = d
-	return t, outbox.RemoveOrphans(t.dir, d.owns)
+	return t, outbox.Prepare(p.FS, t.dir, d.owns)
 }
 
 func (t *trail) storedPosition() spool.Position {
@@ -228,7 +227,7 @@ func (p *Pipeline) abandon(uid string) error {
 	if err := p.Spool.Commit(ops...); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(p.folder(uid)); err != nil {
+	if err := p.FS.RemoveAll(p.folder(uid)); err != nil {
 		return fmt.Errorf("remove its folder: %w", err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -243,13 +242,13 @@ func (d *deliverer) send(ctx context.Context, prefix string, confirm func(*outbo
 		for i := range entries {
 			e := &entries[i]
 			path := filepath.Join(d.t.dir, e.File)
-			err := upload.Send(ctx, d.store, path, e)
+			err := upload.Send(ctx, d.store, d.t.p.FS, path, e)
 			switch {
 			case err == nil:
 				if err := confirm(e); err != nil {
 					return err
 				}
-				if err := os.Remove(path); err != nil {
+				if err := d.t.p.FS.Remove(path); err != nil {
 					d.t.p.Log.Error(err, "A delivered file stays on the volume until the next start", "trail", d.t.uid)
 				}
 			case errors.Is(err, upload.ErrConflict):

@@ -108,7 +108,7 @@ func (d *deliverer) build(w digest.Window, final bool) error {
 	if err != nil {
 		return err
 	}
-	file, err := outbox.WriteFile(d.t.dir, out.Compressed)
+	file, err := outbox.WriteFile(d.t.p.FS, d.t.dir, out.Compressed)
 	if err != nil {
 		return err
 	}

@@ -38,6 +38,7 @@ const (
 // Options are what a Pipeline works with.
 type Options struct {
 	Spool spool.Spool
+	FS    outbox.FS
 	Dir   string // of the outbox; a folder per spool and trail is made in it
 	Open  objectstore.Opener
 	Clock clock.Clock

@@ -18,6 +18,7 @@ import (
 
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/objectstore/memory"
+	"github.com/trail-operator/trail-operator/internal/outbox"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
@@ -69,7 +70,7 @@ func (b *bench) start() {
 		b.t.Fatal(err)
 	}
 	p, err := New(Options{
-		Spool: s, Dir: b.dir + "/outbox", Clock: b.clock, Log: testr.New(b.t), TrailQuota: 1 << 30,
+		Spool: s, FS: outbox.OS{}, Dir: b.dir + "/outbox", Clock: b.clock, Log: testr.New(b.t), TrailQuota: 1 << 30,
 		Open: func(c objectstore.Config) (objectstore.Store, error) { return b.bucket(c.Bucket), nil },
 	})
 	if err != nil {
@@ -144,7 +145,7 @@ func (b *bench) until(what string, check func() bool) {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("%s did not happen; status %s", what, record.MustJSON(b.p.Status()))
 		}
-		b.clock.Step(200 * time.Millisecond)
+		b.clock.Step(time.Second)
 		time.Sleep(2 * time.Millisecond) // lets the goroutines that the step woke run
 	}
 }
@@ -366,7 +367,9 @@ func TestDeadBucketExpiresItsOwnFilesOnly(t *testing.T) {
 	b.trail("blue")
 	b.p.TrailQuota = 1200
 	b.apply()
-	b.bucket("red").SetHook(func(context.Context, objectstore.Op, string) memory.Fault { return memory.Fault{Refuse: objectstore.ErrUnreachable} })
+	b.bucket("red").SetHook(func(context.Context, objectstore.Op, string) memory.Fault {
+		return memory.Fault{Refuse: objectstore.ErrUnreachable}
+	})
 	for i := range 6 {
 		b.post("red", 2)
 		b.post("blue", 1)

@@ -144,7 +144,7 @@ func (t *trail) offer(rec []byte, f *record.Facts, own bool) {
 	}
 	now := t.p.Clock.Now()
 	if t.file == nil {
-		w, err := outbox.Create(t.dir, now)
+		w, err := outbox.Create(t.p.FS, t.dir, now)
 		if err != nil {
 			t.rest(err, now)
 			return

@@ -2,8 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/trail-operator/trail-operator/internal/outbox"
@@ -35,7 +36,7 @@ func (d *deliverer) conflict(ctx context.Context, e *outbox.Entry) error {
 // built again; the records of a log file are gone, which is counted and recorded.
 func (d *deliverer) lose(ctx context.Context, e *outbox.Entry) error {
 	path := filepath.Join(d.t.dir, e.File)
-	if err := os.Rename(path, path+".damaged"); err != nil && !os.IsNotExist(err) {
+	if err := d.t.p.FS.Rename(path, path+".damaged"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("keep a damaged file aside: %w", err)
 	}
 	d.t.p.Log.Error(nil, "A file of the outbox is damaged; it is kept aside", "trail", d.t.uid, "file", e.File)
@@ -78,7 +79,7 @@ func (d *deliverer) expire(ctx context.Context) error {
 			return err
 		}
 		d.gone(e)
-		if err := os.Remove(filepath.Join(d.t.dir, e.File)); err != nil {
+		if err := d.t.p.FS.Remove(filepath.Join(d.t.dir, e.File)); err != nil {
 			d.t.p.Log.Error(err, "An expired file stays on the volume until the next start", "trail", d.t.uid)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/trail-operator/trail-operator/internal/failpoint"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -31,8 +30,8 @@ var (
 // Send stores the file at path under the entry's key and returns when the
 // bucket has it: also when an earlier try, whose answer was lost, had stored it.
 // Errors are ErrConflict, ErrDamaged, or those of objectstore, which pass with time.
-func Send(ctx context.Context, store objectstore.Store, path string, e *outbox.Entry) error {
-	f, err := os.Open(path)
+func Send(ctx context.Context, store objectstore.Store, fs outbox.FS, path string, e *outbox.Entry) error {
+	f, err := fs.Open(path)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
@@ -52,7 +51,7 @@ func Send(ctx context.Context, store objectstore.Store, path string, e *outbox.E
 
 // check reads the file once before it is sent: a flipped byte would otherwise
 // come back as a bad digest from the server for ever.
-func check(f *os.File, e *outbox.Entry) (sum [32]byte, err error) {
+func check(f io.ReadSeeker, e *outbox.Entry) (sum [32]byte, err error) {
 	h := sha256.New()
 	n, err := io.Copy(h, f)
 	if err != nil {
