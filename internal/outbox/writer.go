@@ -26,7 +26,8 @@ const blockSize = 64 << 10
 
 // Writer is a log file that is still open. It is not safe for concurrent use.
 type Writer struct {
-	file    *os.File
+	fs      FS
+	file    File
 	path    string
 	zip     *gzip.Writer
 	raw     hash.Hash
