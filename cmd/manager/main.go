@@ -1,0 +1,60 @@
+// Command manager is the control plane: it turns Trails into the receiver's
+// configuration, and what the receiver makes of them into conditions.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/go-logr/zapr"
+	"go.uber.org/zap"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+
+	"github.com/trail-operator/trail-operator/controllers"
+	"github.com/trail-operator/trail-operator/internal/managerconfig"
+	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
+)
+
+func main() {
+	if err := run(ctrl.SetupSignalHandler(), os.Args[1:]); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "manager:", err)
+		}
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
+	config.RegisterFlags(flags) // --kubeconfig
+	path := flags.String("config", "/etc/trail-operator/manager.yaml", "the manager's configuration `file`")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unknown argument %q; --help lists the flags", flags.Arg(0))
+	}
+	log, err := zap.NewProduction()
+	if err != nil {
+		return err
+	}
+	ctrl.SetLogger(zapr.NewLogger(log))
+
+	settings, err := managerconfig.Load(*path)
+	if err != nil {
+		return err
+	}
+	cluster, err := config.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the API server: %w", err)
+	}
+	mgr, err := controllers.NewManager(ctx, cluster, controllers.Options{Config: settings, Open: minio.New})
+	if err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}

@@ -1,0 +1,122 @@
+// Package controllers puts the manager together.
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/controllers/installation"
+	"github.com/trail-operator/trail-operator/controllers/trail"
+	"github.com/trail-operator/trail-operator/internal/managerconfig"
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/receiverclient"
+)
+
+// Options of NewManager. Only Config and Open are required.
+type Options struct {
+	Config *managerconfig.Config
+	Open   objectstore.Opener
+	// Receiver is reached over the network when nil.
+	Receiver trail.Receiver
+	// PollReceiver is how often the receiver's status is read; 0 means 5 s.
+	PollReceiver time.Duration
+	Clock        clock.PassiveClock
+	// Metrics is the registry; nil means that of controller-runtime.
+	Metrics prometheus.Registerer
+}
+
+// NewManager makes what is missing of the installation and returns a manager
+// with all controllers. It talks to the API server and may be called again
+// after an error.
+func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager, error) {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	if o.PollReceiver == 0 {
+		o.PollReceiver = 5 * time.Second
+	}
+	repeated := o.Metrics != nil // then there may be several managers in one process
+	if o.Metrics == nil {
+		o.Metrics = metrics.Registry
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
+	}
+	direct, err := client.New(cfg, client.Options{Scheme: scheme})
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the API server: %w", err)
+	}
+	made, err := installation.Ensure(ctx, direct, o.Config, o.Clock)
+	if err != nil {
+		return nil, err
+	}
+	if o.Receiver == nil {
+		o.Receiver, err = receiverclient.New(o.Config.Receiver.Address, made.IntakeCA, made.ManagerCert)
+		if err != nil {
+			return nil, err
+		}
+	}
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       metricsserver.Options{BindAddress: o.Config.MetricsBindAddress},
+		HealthProbeBindAddress:        o.Config.HealthBindAddress,
+		LeaderElection:                o.Config.LeaderElection,
+		LeaderElectionID:              "trail-operator-manager",
+		LeaderElectionNamespace:       o.Config.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Controller:                    config.Controller{SkipNameValidation: &repeated},
+		// The manager may get Secrets, one by one, and must never list them.
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}}}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, add := range []func(string, healthz.Checker) error{mgr.AddHealthzCheck, mgr.AddReadyzCheck} {
+		if err := add("ping", healthz.Ping); err != nil {
+			return nil, err
+		}
+	}
+	trails := &trail.Reconciler{
+		Client: mgr.GetClient(), Config: o.Config, Installation: made, Open: o.Open, DenyHosts: apiServerHosts(cfg),
+		Receiver: o.Receiver, Events: mgr.GetEventRecorder("trail-controller"), Clock: o.Clock, PollReceiver: o.PollReceiver,
+	}
+	return mgr, trails.SetupWithManager(mgr, o.Metrics)
+}
+
+// apiServerHosts are the addresses of the API server that are known here.
+func apiServerHosts(cfg *rest.Config) []string {
+	hosts := []string{"kubernetes.default.svc:443"}
+	if u, err := url.Parse(cfg.Host); err == nil && u.Host != "" {
+		host := u.Host
+		if u.Port() == "" {
+			host = net.JoinHostPort(u.Hostname(), "443")
+		}
+		hosts = append(hosts, host)
+	}
+	if host := os.Getenv("KUBERNETES_SERVICE_HOST"); host != "" {
+		hosts = append(hosts, net.JoinHostPort(host, os.Getenv("KUBERNETES_SERVICE_PORT")))
+	}
+	return hosts
+}

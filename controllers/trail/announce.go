@@ -1,0 +1,114 @@
+package trail
+
+import (
+	"context"
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// Changes of a trail are recorded in the trail itself. A beginning is handed
+// over once the receiver records, an end while it still does. What was handed
+// over stands in the status (recordedGeneration, startLoggingTime,
+// stopLoggingTime); should writing that fail, the event goes out again under
+// the same ID, which the receiver records once.
+
+// trailDetails is what an event of our own says of a trail.
+type trailDetails struct {
+	Name              string `json:"name"`
+	Namespace         string `json:"namespace"`
+	TrailARN          string `json:"trailARN"`
+	Generation        int64  `json:"generation"`
+	S3BucketName      string `json:"s3BucketName"`
+	S3KeyPrefix       string `json:"s3KeyPrefix"`
+	Endpoint          string `json:"endpoint,omitempty"`
+	Suspended         bool   `json:"suspended"`
+	LogFileValidation bool   `json:"logFileValidationEnabled"`
+}
+
+func (s *scope) ownEvent(name string) record.OwnEvent {
+	t := s.trail
+	generation := t.Generation
+	if name == record.EventCreateTrail {
+		generation = 1 // a trail is created once, whenever we come to see it
+	}
+	return record.OwnEvent{
+		ID:   fmt.Sprintf("%s/%d/%s", t.UID, generation, name),
+		Name: name, Time: s.Clock.Now().UTC(),
+		Trails: []string{string(t.UID)}, TrailARN: s.seen.ARN,
+		Details: record.MustJSON(trailDetails{
+			Name: t.CloudTrailName(), Namespace: t.Namespace, TrailARN: s.seen.ARN, Generation: t.Generation,
+			S3BucketName: t.Spec.Destination.Bucket, S3KeyPrefix: t.Prefix(), Endpoint: t.Spec.Destination.Endpoint,
+			Suspended: t.Spec.Suspend, LogFileValidation: t.Spec.LogFileValidation.IsEnabled(),
+		}),
+	}
+}
+
+// hand hands events over, if there are any.
+func (s *scope) hand(ctx context.Context, names ...string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	var list []record.OwnEvent
+	for _, n := range names {
+		list = append(list, s.ownEvent(n))
+	}
+	if err := s.Receiver.Record(ctx, list...); err != nil {
+		return fmt.Errorf("recording %v: %w", names, err)
+	}
+	return nil
+}
+
+func (s *scope) now() *metav1.Time { return &metav1.Time{Time: s.seen.Now.UTC().Truncate(1e9)} }
+
+// announceStop records StopLogging before the receiver is told to stop. As long
+// as the receiver is away it is not told, and has not stopped either.
+func (s *scope) announceStop(ctx context.Context) error {
+	st := &s.trail.Status
+	if !s.trail.Spec.Suspend || !st.IsLogging() {
+		return nil
+	}
+	if err := s.hand(ctx, record.EventStopLogging); err != nil {
+		return err
+	}
+	st.StopLoggingTime = s.now()
+	return nil
+}
+
+// announceStart records what has begun, once the receiver has loaded it.
+func (s *scope) announceStart(ctx context.Context) error {
+	if !s.seen.InForce() {
+		return nil
+	}
+	st := &s.trail.Status
+	var names []string
+	switch {
+	case st.RecordedGeneration == 0:
+		names = append(names, record.EventCreateTrail)
+	case st.RecordedGeneration < s.trail.Generation:
+		names = append(names, record.EventUpdateTrail)
+	}
+	start := !s.trail.Spec.Suspend && !st.IsLogging()
+	if start {
+		names = append(names, record.EventStartLogging)
+	}
+	if err := s.hand(ctx, names...); err != nil {
+		return err
+	}
+	st.RecordedGeneration = s.trail.Generation
+	if start {
+		st.StartLoggingTime, st.StopLoggingTime = s.now(), nil
+	}
+	return nil
+}
+
+// announceDelete records the end of a trail while the receiver still records it.
+func (s *scope) announceDelete(ctx context.Context) error {
+	names := []string{record.EventDeleteTrail}
+	if s.trail.Status.IsLogging() {
+		names = []string{record.EventStopLogging, record.EventDeleteTrail}
+	}
+	return s.hand(ctx, names...)
+}

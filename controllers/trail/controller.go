@@ -1,0 +1,152 @@
+// Package trail reconciles Trails: it checks them, claims their place in the
+// bucket, renders them into the receiver's configuration and reads back what
+// the receiver makes of them. No byte of audit data passes here.
+package trail
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/controllers/installation"
+	"github.com/trail-operator/trail-operator/internal/managerconfig"
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// +kubebuilder:rbac:groups=trail-operator.io,resources=trails,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups=trail-operator.io,resources=trails/status,verbs=patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=trail-operator-system,resources=leases,verbs=get;create;update
+
+const (
+	// flushTimeout is how long a deleted trail may take to deliver what is left.
+	flushTimeout = 10 * time.Minute
+	// pollSecrets is how often a trail is looked at when nothing calls for it:
+	// the operator may not watch the Secrets of tenants.
+	pollSecrets = time.Minute
+	// workers reconcile at once, so that a bucket that does not answer holds
+	// up few others.
+	workers = 16
+)
+
+// Receiver is the receiver's status API.
+type Receiver interface {
+	// Status reads the receiver's status.
+	Status(ctx context.Context) (*receiverstatus.Status, error)
+	// Record hands events of our own over; nil means that they are durable.
+	// Handing an event over again, with the same ID, changes nothing.
+	Record(ctx context.Context, events ...record.OwnEvent) error
+}
+
+// Reconciler reconciles Trails.
+type Reconciler struct {
+	// Client must not cache Secrets.
+	Client       client.Client
+	Config       *managerconfig.Config
+	Installation *installation.Installation
+	Open         objectstore.Opener
+	// DenyHosts are the API server's addresses, which no endpoint may be.
+	DenyHosts []string
+	Receiver  Receiver
+	Events    events.EventRecorder
+	Clock     clock.PassiveClock
+	// PollReceiver is how often the receiver's status is read.
+	PollReceiver time.Duration
+
+	poller    *poller
+	buckets   bucketChecks
+	writes    writes
+	abandoned prometheus.Counter
+}
+
+// SetupWithManager registers the controller, and the poller that wakes it when
+// the receiver's view of a trail changes.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, registry prometheus.Registerer) error {
+	r.abandoned = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "trail_abandoned_total",
+		Help: "Deleted trails that were given up after ten minutes with records undelivered.",
+	})
+	if err := registry.Register(r.abandoned); err != nil {
+		return err
+	}
+	r.poller = newPoller(r)
+	if err := mgr.Add(r.poller); err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("trail").
+		For(&v1alpha1.Trail{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(source.Channel(r.poller.changed, &handler.EnqueueRequestForObject{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
+		Complete(r)
+}
+
+// Reconcile brings one trail a step further.
+func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
+	var t v1alpha1.Trail
+	if err := r.Client.Get(ctx, req.NamespacedName, &t); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	s := r.newScope(&t)
+	if !t.DeletionTimestamp.IsZero() {
+		return s.delete(ctx)
+	}
+	if controllerutil.AddFinalizer(&t, v1alpha1.Finalizer) {
+		if err := r.patch(ctx, &t, s.before); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	defer func() {
+		wait, statusErr := s.writeStatus(ctx)
+		err = errors.Join(err, statusErr)
+		if err == nil && wait > 0 {
+			result.RequeueAfter = min(result.RequeueAfter, wait)
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		s.validate,
+		s.readCredentials,
+		s.checkBucket,
+		s.announceStop,
+		s.render,
+		s.announceStart,
+	} {
+		if err := step(ctx); err != nil {
+			return s.outcome(err)
+		}
+	}
+	return ctrl.Result{RequeueAfter: jitter(pollSecrets)}, nil
+}
+
+// patch writes what differs in the metadata, and leaves status alone.
+func (r *Reconciler) patch(ctx context.Context, t, before *v1alpha1.Trail) error {
+	status := t.Status
+	err := r.Client.Patch(ctx, t, client.MergeFrom(before))
+	t.Status = status
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// jitter spreads d by a tenth, so that trails do not move in step.
+func jitter(d time.Duration) time.Duration {
+	return d + rand.N(d/10) //nolint:gosec // chance, not secrecy
+}

@@ -1,0 +1,82 @@
+package trail
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+)
+
+// retryDelete is how often a trail that is being flushed is looked at; the
+// poller wakes it earlier when the receiver has news.
+const retryDelete = 10 * time.Second
+
+// delete lets the receiver deliver what it has, with the credentials that are
+// rendered: the Secret may be gone already, together with its namespace. After
+// flushTimeout the trail goes in any case. Nothing is ever deleted in a bucket.
+func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
+	if !controllerutil.ContainsFinalizer(s.trail, v1alpha1.Finalizer) {
+		return ctrl.Result{}, nil
+	}
+	rendered, ok, err := s.Installation.Publisher.Trail(ctx, string(s.trail.UID))
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if !ok { // it never recorded, or everything below is done
+		return ctrl.Result{}, s.release(ctx)
+	}
+	if s.Clock.Since(s.trail.DeletionTimestamp.Time) > flushTimeout {
+		s.abandoned.Inc()
+		s.event(corev1.EventTypeWarning, v1alpha1.ReasonAbandoned, "Delete",
+			"The trail goes with records undelivered. The receiver keeps them for 30 days.")
+		return ctrl.Result{}, s.remove(ctx)
+	}
+	if !rendered.Deleting || rendered.Generation != s.trail.Generation {
+		if err := s.stop(ctx, rendered); err != nil {
+			logf.FromContext(ctx).Error(err, "Cannot stop the deleted trail yet")
+			_, err = s.writeStatus(ctx)
+			return ctrl.Result{RequeueAfter: retryDelete}, err
+		}
+	}
+	s.seen.Rendered = true
+	if s.seen.Flushed() {
+		s.event(corev1.EventTypeNormal, v1alpha1.ReasonFlushed, "Delete", "Everything that was recorded is delivered.")
+		return ctrl.Result{}, s.remove(ctx)
+	}
+	_, err = s.writeStatus(ctx)
+	return ctrl.Result{RequeueAfter: retryDelete}, err
+}
+
+// stop records the end in the trail and tells the receiver to deliver the rest.
+func (s *scope) stop(ctx context.Context, rendered receiverconfig.Trail) error {
+	if err := s.announceDelete(ctx); err != nil {
+		return err
+	}
+	rendered.Suspended, rendered.Deleting = true, true
+	rendered.Generation = s.trail.Generation
+	return s.Installation.Publisher.Put(ctx, rendered)
+}
+
+// remove takes the trail out of the receiver's configuration and lets it go.
+func (s *scope) remove(ctx context.Context) error {
+	if err := s.Installation.Publisher.Remove(ctx, string(s.trail.UID)); err != nil {
+		return err
+	}
+	return s.release(ctx)
+}
+
+func (s *scope) release(ctx context.Context) error {
+	controllerutil.RemoveFinalizer(s.trail, v1alpha1.Finalizer)
+	if err := s.patch(ctx, s.trail, s.before); err != nil {
+		return err
+	}
+	s.buckets.forget(s.trail.UID)
+	s.writes.forget(s.trail.UID)
+	return nil
+}
