@@ -63,7 +63,7 @@ func (v *verifier) listDigests(ctx context.Context) error {
 		}
 	}
 	v.complete = true
-	for info, err := range v.Reader.List(ctx, v.Layout.Digests(), after) {
+	for info, err := range v.list(ctx, v.Layout.Digests(), after) {
 		if err != nil {
 			return fmt.Errorf("listing the digests: %w", err)
 		}
@@ -90,7 +90,7 @@ func (v *verifier) listDigests(ctx context.Context) error {
 }
 
 func (v *verifier) findOldest(ctx context.Context) error {
-	for info, err := range v.Reader.List(ctx, v.Layout.Digests(), "") {
+	for info, err := range v.list(ctx, v.Layout.Digests(), "") {
 		if err != nil {
 			return fmt.Errorf("listing the digests: %w", err)
 		}

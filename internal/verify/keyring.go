@@ -56,7 +56,7 @@ func (v *verifier) loadKeys(ctx context.Context) error {
 
 // readKeys reads the keys that were published in the bucket.
 func (v *verifier) readKeys(ctx context.Context) error {
-	for info, err := range v.Reader.List(ctx, v.Layout.DigestKeys(), "") {
+	for info, err := range v.list(ctx, v.Layout.DigestKeys(), "") {
 		if err != nil {
 			return fmt.Errorf("listing the public keys: %w", err)
 		}

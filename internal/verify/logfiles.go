@@ -172,7 +172,7 @@ func (v *verifier) findUnlisted(ctx context.Context) (undigested int, err error)
 		after = prefix + v.Start.Add(-maxDelay).UTC().Format("2006/01/02")
 	}
 	last := v.newest()
-	for info, err := range v.Reader.List(ctx, prefix, after) {
+	for info, err := range v.list(ctx, prefix, after) {
 		if err != nil {
 			return 0, fmt.Errorf("listing the log files: %w", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"sync"
 	"time"
 
@@ -47,16 +48,53 @@ const attempts = 3
 func (v *verifier) inflate(ctx context.Context, key string, limit int64, keep bool) (content, error) {
 	for attempt := 1; ; attempt++ {
 		c, err := v.inflateOnce(ctx, key, limit, keep)
-		var broken interrupted
-		if !errors.As(err, &broken) || attempt == attempts {
+		if !v.again(ctx, err, attempt) {
 			return c, err
 		}
-		wait := time.NewTimer(v.retryDelay)
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return content{}, ctx.Err()
-		case <-wait.C:
+	}
+}
+
+// again tells, after a pause, whether to try once more.
+func (v *verifier) again(ctx context.Context, err error, attempt int) bool {
+	var broken interrupted
+	transient := errors.As(err, &broken) || errors.Is(err, objectstore.ErrUnreachable) || errors.Is(err, objectstore.ErrThrottled)
+	if !transient || attempt >= attempts {
+		return false
+	}
+	wait := time.NewTimer(v.retryDelay)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-wait.C:
+		return true
+	}
+}
+
+// list is the reader's List, which goes on behind the last object when the
+// listing breaks.
+func (v *verifier) list(ctx context.Context, prefix, startAfter string) iter.Seq2[objectstore.Info, error] {
+	return func(yield func(objectstore.Info, error) bool) {
+		for attempt := 1; ; {
+			var broken error
+			for info, err := range v.Reader.List(ctx, prefix, startAfter) {
+				if err != nil {
+					broken = err
+					break
+				}
+				startAfter, attempt = info.Key, 1
+				if !yield(info, nil) {
+					return
+				}
+			}
+			if broken == nil {
+				return
+			}
+			if !v.again(ctx, broken, attempt) {
+				yield(objectstore.Info{}, broken)
+				return
+			}
+			attempt++
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"iter"
 	"strings"
 	"testing"
 
@@ -86,6 +87,38 @@ func TestBrokenConnectionsAreRepeated(t *testing.T) {
 		}
 		if wantErr && !errors.Is(err, objectstore.ErrUnreachable) {
 			t.Errorf("got %v, want ErrUnreachable", err)
+		}
+	}
+}
+
+func TestBrokenListingsGoOn(t *testing.T) {
+	f := newFixture(t)
+	v, err := newVerifier(f.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.retryDelay = 0
+	v.Reader = &flakyLister{Reader: f.store}
+	r, err := v.run(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFindings(t, r)
+	if r.Digests.Total != 5 || v.progress.Listed != 10 {
+		t.Errorf("%d digests and %d log files were listed", r.Digests.Total, v.progress.Listed)
+	}
+}
+
+// flakyLister breaks every listing after each object.
+type flakyLister struct{ Reader }
+
+func (l *flakyLister) List(ctx context.Context, prefix, after string) iter.Seq2[objectstore.Info, error] {
+	return func(yield func(objectstore.Info, error) bool) {
+		for info, err := range l.Reader.List(ctx, prefix, after) {
+			if yield(info, err) && err == nil {
+				yield(objectstore.Info{}, objectstore.ErrThrottled)
+			}
+			return
 		}
 	}
 }
