@@ -1,0 +1,101 @@
+// Package kube is the commands' way to the cluster: a client for the few kinds
+// they read, errors as sentences, and completion of names.
+package kube
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+)
+
+// Scheme knows the kinds that commands read.
+var Scheme = runtime.NewScheme()
+
+func init() {
+	utilruntime.Must(corev1.AddToScheme(Scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(Scheme))
+}
+
+// Cluster is the cluster that the user has chosen.
+type Cluster interface {
+	// Client returns a client for the kinds of Scheme.
+	Client() (client.Client, error)
+	// Namespace is that of --namespace, else that of the kubeconfig's context.
+	Namespace() (string, error)
+}
+
+// New returns the cluster that the flags choose. The API server's warnings are
+// written to errOut.
+func New(flags genericclioptions.RESTClientGetter, errOut io.Writer) Cluster {
+	return &chosen{flags: flags, errOut: errOut}
+}
+
+type chosen struct {
+	flags  genericclioptions.RESTClientGetter
+	errOut io.Writer
+}
+
+func (c *chosen) Client() (client.Client, error) {
+	config, err := c.flags.ToRESTConfig()
+	if err != nil {
+		return nil, explainConfig(err)
+	}
+	config.WarningHandler = rest.NewWarningWriter(c.errOut, rest.WarningWriterOptions{Deduplicate: true})
+	cl, err := client.New(config, client.Options{Scheme: Scheme, Mapper: mapper()})
+	if err != nil {
+		return nil, explainConfig(err)
+	}
+	return cl, nil
+}
+
+func (c *chosen) Namespace() (string, error) {
+	ns, _, err := c.flags.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return "", explainConfig(err)
+	}
+	return ns, nil
+}
+
+// mapper spares every command the discovery of the cluster's kinds: those that
+// are read are known.
+func mapper() meta.RESTMapper {
+	m := meta.NewDefaultRESTMapper(nil)
+	m.Add(v1alpha1.GroupVersion.WithKind("Trail"), meta.RESTScopeNamespace)
+	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
+	m.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
+	m.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
+	return m
+}
+
+// Trail reads the trail of that name in the chosen namespace.
+func Trail(ctx context.Context, c Cluster, name string) (*v1alpha1.Trail, error) {
+	ns, err := c.Namespace()
+	if err != nil {
+		return nil, err
+	}
+	cl, err := c.Client()
+	if err != nil {
+		return nil, err
+	}
+	t := &v1alpha1.Trail{}
+	if err := cl.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, t); err != nil {
+		return nil, Request{Verb: "get", Resource: TrailResource, Namespace: ns, Name: name}.Explain(err)
+	}
+	// A server may leave the kind out; output needs it.
+	t.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Trail"))
+	return t, nil
+}
+
+func explainConfig(err error) error {
+	return fmt.Errorf("there is no usable cluster configuration: %s; choose one with --kubeconfig and --context", oneLine(err.Error()))
+}

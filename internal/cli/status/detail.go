@@ -1,0 +1,56 @@
+package status
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/cli/table"
+)
+
+// detail writes what the table has no room for: the account of records, and
+// the conditions that are not fine.
+func (o *options) detail(t *v1alpha1.Trail) error {
+	var b strings.Builder
+	account(&b, t.Status.Counts)
+	conditions(&b, t, o.clock.Now(), table.Colors(o.streams.Out))
+	_, err := io.WriteString(o.streams.Out, b.String())
+	return err
+}
+
+func account(b *strings.Builder, c *v1alpha1.RecordCounts) {
+	if c == nil {
+		return
+	}
+	fmt.Fprintf(b, "\nRecords: %d accepted = %d delivered + %d selected out + %d pending + %d quarantined + %d expired\n",
+		c.Accepted, c.Delivered, c.SelectedOut, c.Pending, c.Quarantined, c.Expired)
+}
+
+func conditions(b *strings.Builder, t *v1alpha1.Trail, now time.Time, colors bool) {
+	if len(t.Status.Conditions) == 0 {
+		b.WriteString("\nThe manager has not looked at this trail yet. If that lasts, check that it runs.\n")
+		return
+	}
+	if t.Status.ObservedGeneration < t.Generation {
+		fmt.Fprintf(b, "\nThe status speaks of generation %d; the manager has not looked at generation %d yet.\n",
+			t.Status.ObservedGeneration, t.Generation)
+	}
+	for i := range t.Status.Conditions {
+		c := &t.Status.Conditions[i]
+		if isFine(c) {
+			continue
+		}
+		head := fmt.Sprintf("%s is %s", table.Clean(c.Type), table.Clean(string(c.Status)))
+		fmt.Fprintf(b, "\n%s (%s)", table.Paint(head, style(c), colors), table.Clean(c.Reason))
+		if s := age(c.LastTransitionTime.Time, now); s != "" {
+			fmt.Fprintf(b, " for %s", s)
+		}
+		b.WriteString("\n")
+		// A message may hold a manifest to apply, so its lines are kept.
+		for line := range strings.Lines(c.Message) {
+			b.WriteString(strings.TrimRight("  "+table.Clean(strings.TrimRight(line, "\r\n")), " ") + "\n")
+		}
+	}
+}

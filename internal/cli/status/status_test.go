@@ -1,0 +1,162 @@
+package status
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/cli/clitest"
+	"github.com/trail-operator/trail-operator/internal/cli/kube"
+)
+
+func run(t *testing.T, c kube.Cluster, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	return clitest.Run(t, func(s genericiooptions.IOStreams) *cobra.Command {
+		return NewCommand(c, s, clocktesting.NewFakePassiveClock(clitest.Now))
+	}, args...)
+}
+
+// cluster holds a trail in each state that looks different.
+func cluster() *clitest.Cluster {
+	denied := clitest.Trail("shop", "denied")
+	denied.Generation = 3
+	denied.Status.Conditions = []metav1.Condition{
+		clitest.Condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCredentialsNotReadable,
+			"The operator may not read the Secret denied-bucket. Apply:\n\nkind: Role\nmetadata:\n  name: \x1b[2Jx"),
+		clitest.Condition(v1alpha1.ConditionDelivering, metav1.ConditionUnknown, v1alpha1.ReasonNothingToDeliver, "No file was due so far."),
+		clitest.Condition(v1alpha1.ConditionDigestsCurrent, metav1.ConditionTrue, v1alpha1.ReasonDigestDelivered, "not to be shown"),
+		clitest.Condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonCredentialsNotReadable, "Apply the Role."),
+	}
+	fresh := clitest.Trail("shop", "fresh")
+	fresh.Status = v1alpha1.TrailStatus{ObservedGeneration: -1}
+	fresh.Spec.Destination.Endpoint = ""
+	suspended := clitest.Trail("shop", "suspended")
+	suspended.Spec.Suspend = true
+	suspended.Status.Conditions = []metav1.Condition{
+		clitest.Condition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSuspended, ""),
+		clitest.Condition(v1alpha1.ConditionReceiving, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "not to be shown"),
+	}
+	return &clitest.Cluster{Chosen: "shop", Objects: []client.Object{
+		clitest.Trail("shop", "audit"), denied, fresh, suspended, clitest.Trail("bank", "audit"),
+	}}
+}
+
+func TestOutput(t *testing.T) {
+	for name, args := range map[string][]string{
+		"namespace":      nil,
+		"all":            {"-A"},
+		"wide":           {"-o", "wide", "-A"},
+		"no-headers":     {"--no-headers"},
+		"one":            {"audit"},
+		"one-denied":     {"denied"},
+		"one-fresh":      {"fresh"},
+		"one-suspended":  {"suspended"},
+		"one-yaml":       {"audit", "-o", "yaml"},
+		"one-json":       {"audit", "-o", "json"},
+		"names":          {"-o", "name"},
+		"one-name":       {"audit", "-o", "name"},
+		"jsonpath":       {"-o", `jsonpath={range .items[*]}{.metadata.name}={.kind}{"\n"}{end}`},
+		"go-template":    {"audit", "--template", "{{.spec.destination.bucket}}\n"},
+		"all-but-tenant": {"--all-namespaces", "-o", "name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, errOut, err := run(t, cluster(), args...)
+			if err != nil || errOut != "" {
+				t.Fatalf("got the error %v and %q", err, errOut)
+			}
+			if strings.ContainsAny(out, "\x1b\r") {
+				t.Error("the output can steer the terminal")
+			}
+			clitest.Golden(t, name+".txt", out)
+		})
+	}
+}
+
+func TestListOutputIsAList(t *testing.T) {
+	out, _, err := run(t, cluster(), "-o", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list v1alpha1.TrailList
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatal(err)
+	}
+	if list.Kind != "TrailList" || len(list.Items) != 4 || list.Items[0].Kind != "Trail" {
+		t.Errorf("got a %s with %d items", list.Kind, len(list.Items))
+	}
+}
+
+func TestErrors(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cluster *clitest.Cluster
+		args    []string
+		want    string
+	}{
+		"no such trail":  {cluster(), []string{"absent"}, `there is no trail named "absent" in namespace "shop"`},
+		"two trails":     {cluster(), []string{"a", "b"}, "status takes the name of one trail"},
+		"name and all":   {cluster(), []string{"audit", "-A"}, "use -n NAMESPACE instead of -A"},
+		"format":         {cluster(), []string{"-o", "xml"}, `the output format "xml" is not known; use wide, json`},
+		"format first":   {&clitest.Cluster{Down: errors.New("asked")}, []string{"-o", "xml"}, `"xml" is not known`},
+		"no cluster":     {&clitest.Cluster{Down: errors.New("no cluster")}, nil, "no cluster"},
+		"broken request": {&clitest.Cluster{Chosen: "shop", Fail: errors.New("a\nb")}, nil, `could not list trails.trail-operator.io in namespace "shop": a b`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, _, err := run(t, tc.cluster, tc.args...)
+			if err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+			if out != "" {
+				t.Errorf("printed %q", out)
+			}
+		})
+	}
+}
+
+func TestNoTrails(t *testing.T) {
+	for want, args := range map[string][]string{
+		"There is no trail in namespace \"void\".\n": nil,
+		"There is no trail in any namespace.\n":      {"-A"},
+	} {
+		out, errOut, err := run(t, &clitest.Cluster{Chosen: "void"}, args...)
+		if err != nil || out != "" || errOut != want {
+			t.Errorf("got %q, %q and the error %v", out, errOut, err)
+		}
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 12_345_678: "11.8 MiB",
+		5 << 30: "5.0 GiB", 1 << 62: "4.0 EiB", 1<<63 - 1: "8.0 EiB",
+	} {
+		if got := bytes(n); got != want {
+			t.Errorf("bytes(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestStyles(t *testing.T) {
+	for _, tc := range []struct {
+		c    metav1.Condition
+		fine bool
+	}{
+		{clitest.Condition(v1alpha1.ConditionReady, metav1.ConditionTrue, "", ""), true},
+		{clitest.Condition(v1alpha1.ConditionReady, metav1.ConditionFalse, "", ""), false},
+		{clitest.Condition(v1alpha1.ConditionReady, metav1.ConditionUnknown, "", ""), false},
+		{clitest.Condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, "", ""), false},
+		{clitest.Condition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, "", ""), false},
+		{clitest.Condition(v1alpha1.ConditionDigestsCurrent, metav1.ConditionFalse, v1alpha1.ReasonValidationDisabled, ""), true},
+	} {
+		if got := isFine(&tc.c); got != tc.fine {
+			t.Errorf("%s=%s (%s): fine is %v", tc.c.Type, tc.c.Status, tc.c.Reason, got)
+		}
+	}
+}
