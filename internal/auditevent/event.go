@@ -58,6 +58,7 @@ type Event struct {
 	Omitted []string
 
 	item    []byte
+	high    bool // item has bytes beyond ASCII
 	members []member
 	encoded []byte // of Key
 }

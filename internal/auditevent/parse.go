@@ -162,7 +162,7 @@ func (p *Parser) head(b []byte, start int) (end int, r result, err error) {
 	}
 	p.large = end-start > keptMemory
 	if err == nil {
-		p.event.item = b[start:end]
+		p.event.item, p.event.high = b[start:end], p.scan.high
 		err = p.decode()
 	}
 	return end, r, err
