@@ -3,7 +3,6 @@ package mapping
 import (
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/valyala/fastjson"
 
@@ -143,22 +142,6 @@ func shorten(dst []byte, start int, parts []part, drop level) []byte {
 	return dst
 }
 
-// appendLatency appends the time from the request to the stage in milliseconds,
-// where both are known and in order.
-func appendLatency(dst []byte, e *auditevent.Event) []byte {
-	received, err := time.Parse(time.RFC3339Nano, e.RequestReceivedTimestamp)
-	if err != nil || e.Time.Before(received) {
-		return dst
-	}
-	micro := e.Time.Sub(received).Microseconds()
-	dst = append(dst, `,"latencyMilliseconds":`...)
-	dst = strconv.AppendInt(dst, micro/1000, 10)
-	if rest := micro % 1000; rest != 0 {
-		dst = append(dst, '.', byte('0'+rest/100), byte('0'+rest/10%10), byte('0'+rest%10))
-	}
-	return dst
-}
-
 // appendImpersonator appends the real user behind an impersonation.
 func appendImpersonator(dst []byte, user *auditevent.User) []byte {
 	dst = append(dst, `{"userName":`...)
@@ -187,7 +170,7 @@ func appendExtra(dst []byte, extra *fastjson.Value) []byte {
 		first = false
 		name := alias(key)
 		p := policyOpen
-		if isCredentialName(name) {
+		if !strings.HasPrefix(name, extraKubernetes) && isCredentialName(name) {
 			p = policyHidden
 		}
 		dst = appendString(dst, name)

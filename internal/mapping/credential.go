@@ -61,27 +61,32 @@ var credentialNames = [...]string{
 
 // isCredentialName reports whether the value under this name is hidden.
 func isCredentialName(name string) bool {
-	for _, part := range credentialNames {
-		if containsFold(name, part) {
-			return true
+	for i := range len(name) {
+		// The letters with which the parts begin.
+		switch name[i] | 0x20 {
+		case 't', 's', 'p', 'a', 'j', 'b':
+			for _, part := range credentialNames {
+				if hasPrefixFold(name[i:], part) {
+					return true
+				}
+			}
 		}
 	}
 	return false
 }
 
-// containsFold is strings.Contains without regard to the case of ASCII letters;
-// part is in lower case.
-func containsFold(s, part string) bool {
-	for i := 0; i+len(part) <= len(s); i++ {
-		j := 0
-		for j < len(part) && lower(s[i+j]) == part[j] {
-			j++
-		}
-		if j == len(part) {
-			return true
+// hasPrefixFold is strings.HasPrefix without regard to the case of ASCII
+// letters; prefix is in lower case.
+func hasPrefixFold(s, prefix string) bool {
+	if len(s) < len(prefix) {
+		return false
+	}
+	for i := range len(prefix) {
+		if lower(s[i]) != prefix[i] {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 func lower(c byte) byte {

@@ -20,8 +20,9 @@ const (
 
 // Keys of user.extra that Kubernetes fills.
 const (
-	extraCredentialID = "authentication.kubernetes.io/credential-id"
-	extraPodName      = "authentication.kubernetes.io/pod-name"
+	extraKubernetes   = "authentication.kubernetes.io/"
+	extraCredentialID = extraKubernetes + "credential-id"
+	extraPodName      = extraKubernetes + "pod-name"
 )
 
 const serviceAccountPrefix = "system:serviceaccount:"

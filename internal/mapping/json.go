@@ -1,8 +1,10 @@
 package mapping
 
 import (
+	"encoding/binary"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
 const hexDigits = "0123456789abcdef"
@@ -13,10 +15,13 @@ const hexDigits = "0123456789abcdef"
 func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	start := 0
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
 	for i := 0; i < len(s); {
-		if i+8 <= len(s) && plain(s[i:]) {
+		for i+8 <= len(b) && special(binary.LittleEndian.Uint64(b[i:])) == 0 {
 			i += 8
-			continue
+		}
+		if i == len(s) {
+			break
 		}
 		c := s[i]
 		if c < utf8.RuneSelf {
@@ -60,16 +65,10 @@ func appendString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// plain reports whether the first eight bytes of s are ASCII that needs no
-// escape.
-func plain(s string) bool {
-	_ = s[7]
-	x := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+// special returns 0 where the eight bytes in x are ASCII that needs no escape.
+func special(x uint64) uint64 {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
-	quote, backslash := x^ones*'"', x^ones*'\\'
-	special := (x - ones*' ') | (quote - ones) | (backslash - ones) | x
-	return special&highs == 0
+	return ((x - ones*' ') | ((x ^ ones*'"') - ones) | ((x ^ ones*'\\') - ones) | x) & highs
 }
 
 // cut returns s as valid UTF-8 of at most limit bytes, cut between characters.
@@ -85,7 +84,7 @@ func cutAt(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}
-	for i := limit; i > limit-utf8.UTFMax && i > 0; i-- {
+	for i := limit; i > limit-utf8.UTFMax && i >= 0; i-- {
 		if utf8.RuneStart(s[i]) {
 			return s[:i]
 		}

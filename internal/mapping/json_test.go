@@ -14,6 +14,7 @@ func FuzzString(f *testing.F) {
 	} {
 		f.Add(s, 10)
 	}
+	f.Add("\xbf", 1)
 	f.Fuzz(func(t *testing.T, s string, limit int) {
 		b := appendString(nil, s)
 		if !json.Valid(b) || !utf8.Valid(b) {

@@ -289,6 +289,29 @@ func TestEventTime(t *testing.T) {
 	}
 }
 
+func TestLatency(t *testing.T) {
+	for _, c := range []struct{ from, to, want string }{
+		{"2026-11-21T03:39:02.606718Z", "2026-11-21T03:39:02.607384Z", "0.666"},
+		{"2026-11-21T03:39:02.000000Z", "2026-11-21T03:39:02.000000Z", "0"},
+		{"2026-11-21T03:39:02.000000Z", "2026-11-21T03:39:59.000000Z", "57000"},
+		{"2026-11-21T03:39:59.999999Z", "2026-11-21T03:40:00.000000Z", "0.001"},
+		{"2026-11-21T03:39:02Z", "2026-11-21T03:39:02.05Z", "50"},
+		{"2026-11-21T04:39:02.000001+01:00", "2026-11-21T03:39:02.000002Z", "0.001"},
+		{"2026-11-21T03:39:03.000000Z", "2026-11-21T03:39:02.000000Z", ""},
+		{"2026-11-21T03:39:0x.000000Z", "2026-11-21T03:39:02.000000Z", ""},
+		{"", "2026-11-21T03:39:02.000000Z", ""},
+	} {
+		b, _ := mapped(t, event(t, map[string]any{"requestReceivedTimestamp": c.from, "stageTimestamp": c.to}))
+		var additional struct{ LatencyMilliseconds json.RawMessage }
+		if err := json.Unmarshal(decode(t, b).AdditionalEventData, &additional); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(additional.LatencyMilliseconds); got != c.want {
+			t.Errorf("from %s to %s: %q, want %q", c.from, c.to, got, c.want)
+		}
+	}
+}
+
 // TestReuse: a mapper's buffers carry nothing from one event to the next.
 func TestReuse(t *testing.T) {
 	m := newMapper(t)

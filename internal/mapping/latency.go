@@ -1,0 +1,66 @@
+package mapping
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/trail-operator/trail-operator/internal/auditevent"
+)
+
+// appendLatency appends the time from the request to the stage in milliseconds,
+// where both are known and in order.
+func appendLatency(dst []byte, e *auditevent.Event) []byte {
+	micro, ok := sameMinute(e.RequestReceivedTimestamp, e.StageTimestamp)
+	if !ok {
+		received, err := time.Parse(time.RFC3339Nano, e.RequestReceivedTimestamp)
+		if err != nil {
+			return dst
+		}
+		micro = e.Time.Sub(received).Microseconds()
+	}
+	if micro < 0 {
+		return dst
+	}
+	dst = append(dst, `,"latencyMilliseconds":`...)
+	dst = strconv.AppendInt(dst, micro/1000, 10)
+	if rest := micro % 1000; rest != 0 {
+		dst = append(dst, '.', byte('0'+rest/100), byte('0'+rest/10%10), byte('0'+rest%10))
+	}
+	return dst
+}
+
+// sameMinute returns the microseconds between two timestamps as kube-apiserver
+// writes them, 2006-01-02T15:04:05.000000Z, of one minute. All others are for
+// package time, which takes longer.
+func sameMinute(from, to string) (int64, bool) {
+	const minute = len("2006-01-02T15:04:")
+	const whole = minute + len("05.000000Z")
+	if len(from) != whole || len(to) != whole || from[:minute] != to[:minute] {
+		return 0, false
+	}
+	a, okA := microseconds(from[minute:])
+	b, okB := microseconds(to[minute:])
+	return b - a, okA && okB
+}
+
+// microseconds reads 05.000000Z.
+func microseconds(s string) (int64, bool) {
+	var n int64
+	for i := range len(s) {
+		switch c := s[i]; {
+		case i == 2:
+			if c != '.' {
+				return 0, false
+			}
+		case i == len(s)-1:
+			if c != 'Z' {
+				return 0, false
+			}
+		case c < '0' || c > '9':
+			return 0, false
+		default:
+			n = n*10 + int64(c-'0')
+		}
+	}
+	return n, true
+}
