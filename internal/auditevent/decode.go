@@ -7,14 +7,9 @@ import (
 	"github.com/valyala/fastjson"
 )
 
-// decode fills the event from the places of its members.
-func (p *Parser) decode() error {
+// check says whether the members make a record.
+func (p *Parser) check() error {
 	e := &p.event
-	for i := range e.members {
-		if !p.member(&e.members[i]) {
-			return errType
-		}
-	}
 	switch {
 	case e.AuditID == "":
 		return errAuditID
@@ -27,8 +22,7 @@ func (p *Parser) decode() error {
 		return errStage
 	}
 	for i := range e.members {
-		m := &e.members[i]
-		switch m.field {
+		switch m := &e.members[i]; m.field {
 		case fieldKind:
 			if string(e.item[m.start:m.end]) != `"Event"` {
 				return errKind
@@ -46,174 +40,225 @@ func (p *Parser) decode() error {
 	return nil
 }
 
-// member decodes one member, and reports false where its type is wrong. Null
-// is the same as absent.
-func (p *Parser) member(m *member) bool {
+// member decodes the value that o has found.
+func (p *Parser) member(f field, o *object) result {
 	e := &p.event
-	v := e.item[m.start:m.end]
-	if v[0] == 'n' {
-		return true
-	}
-	switch m.field {
+	switch f {
 	case fieldLevel:
-		return p.text(v, &e.Level)
+		return p.text(o, &e.Level)
 	case fieldAuditID:
-		return p.text(v, &e.AuditID)
+		return p.text(o, &e.AuditID)
 	case fieldStage:
-		return p.text(v, &e.Stage)
+		return p.text(o, &e.Stage)
 	case fieldRequestURI:
-		return p.text(v, &e.RequestURI)
+		return p.text(o, &e.RequestURI)
 	case fieldVerb:
-		return p.text(v, &e.Verb)
+		return p.text(o, &e.Verb)
 	case fieldUserAgent:
-		return p.text(v, &e.UserAgent)
+		return p.text(o, &e.UserAgent)
 	case fieldRequestReceivedTimestamp:
-		return p.text(v, &e.RequestReceivedTimestamp)
+		return p.text(o, &e.RequestReceivedTimestamp)
 	case fieldStageTimestamp:
-		return p.text(v, &e.StageTimestamp)
+		return p.text(o, &e.StageTimestamp)
 	case fieldUser:
-		return p.user(v, &e.User)
+		return p.user(o, &e.User)
 	case fieldImpersonatedUser:
-		e.Impersonated = true
-		return p.user(v, &e.ImpersonatedUser)
+		e.Impersonated = o.b[o.start] == '{'
+		return p.user(o, &e.ImpersonatedUser)
 	case fieldSourceIPs:
-		return p.list(v, &e.SourceIPs)
+		return p.list(o, &e.SourceIPs)
 	case fieldOmitted:
-		return p.list(v, &e.Omitted)
+		return p.list(o, &e.Omitted)
 	case fieldObjectRef:
-		e.HasObjectRef = true
-		return p.objectRef(v)
+		e.HasObjectRef = o.b[o.start] == '{'
+		return p.objectRef(o)
 	case fieldResponseStatus:
-		return p.responseStatus(v)
+		return p.responseStatus(o)
 	case fieldAnnotations, fieldAuthenticationMetadata:
-		return v[0] == '{'
+		if o.b[o.start] != '{' {
+			return p.null(o)
+		}
 	}
-	return true
+	return o.skip(&p.scan)
+}
+
+// null scans a value that is not of the type it should have. Null is the same
+// as absent.
+func (p *Parser) null(o *object) result {
+	if o.b[o.start] != 'n' {
+		p.mistyped = true
+	}
+	return o.skip(&p.scan)
 }
 
 // text decodes a string. One without escapes aliases the item.
-func (p *Parser) text(v []byte, to *string) bool {
-	if v[0] != '"' {
-		return v[0] == 'n'
+func (p *Parser) text(o *object, to *string) result {
+	if o.b[o.start] != '"' {
+		return p.null(o)
 	}
-	v = v[1 : len(v)-1]
-	for _, c := range v {
-		if c == '\\' {
-			n := len(p.unquoted)
-			p.unquoted = appendUnescaped(p.unquoted, v)
-			*to = alias(p.unquoted[n:])
-			return true
-		}
+	end, escaped, r := p.scan.str(o.b, o.start+1)
+	if r == scanned {
+		o.i = end
+		*to = p.string(o.b[o.start+1:end-1], escaped)
 	}
-	*to = alias(v)
-	return true
+	return r
 }
 
-func (p *Parser) list(v []byte, to *[]string) bool {
-	if v[0] != '[' {
-		return v[0] == 'n'
+func (p *Parser) string(content []byte, escaped bool) string {
+	if !escaped {
+		return alias(content)
 	}
-	i := space(v, 1)
-	if v[i] == ']' {
-		return true
-	}
-	for {
-		var s string
-		end, _ := p.scan.value(v, i, 0)
-		if v[i] != '"' || !p.text(v[i:end], &s) {
-			return false
-		}
-		*to = append(*to, s)
-		if i = space(v, end); v[i] == ']' {
-			return true
-		}
-		i = space(v, i+1)
-	}
+	n := len(p.unquoted)
+	p.unquoted = appendUnescaped(p.unquoted, content)
+	return alias(p.unquoted[n:])
 }
 
-func (p *Parser) user(v []byte, u *User) bool {
-	if v[0] != '{' {
-		return false
+// list decodes a list of strings.
+func (p *Parser) list(o *object, to *[]string) result {
+	b, i := o.b, o.start
+	if b[i] != '[' {
+		return p.null(o)
 	}
-	ok := true
-	o := object{b: v, i: 1, depth: 1}
-	for ok && o.next(&p.scan) == scanned {
-		v := o.b[o.start:o.i]
-		switch string(o.key) {
+	// All is scanned before it is decoded: a list of something else is no error
+	// of syntax. These lists are short.
+	if r := o.skip(&p.scan); r != scanned {
+		return r
+	}
+	list := (*to)[:0]
+	for i = space(b, i+1); b[i] != ']'; {
+		if b[i] != '"' {
+			p.mistyped = true
+			return scanned
+		}
+		end, escaped, _ := p.scan.str(b, i+1)
+		list = append(list, p.string(b[i+1:end-1], escaped))
+		if i = space(b, end); b[i] == ',' {
+			i = space(b, i+1)
+		}
+	}
+	*to = list
+	return scanned
+}
+
+// inner returns the members of the object that o has found.
+func (o *object) inner() object {
+	return object{b: o.b, i: o.start + 1, depth: o.depth + 1}
+}
+
+func (p *Parser) user(o *object, u *User) result {
+	if o.b[o.start] != '{' {
+		return p.null(o)
+	}
+	in := o.inner()
+	r := in.name(&p.scan)
+	for ; r == scanned; r = in.name(&p.scan) {
+		switch string(in.key) {
 		case "username":
-			ok = p.text(v, &u.Username)
+			r = p.text(&in, &u.Username)
 		case "uid":
-			ok = p.text(v, &u.UID)
+			r = p.text(&in, &u.UID)
 		case "groups":
-			u.Groups = u.Groups[:0]
-			ok = p.list(v, &u.Groups)
+			r = p.list(&in, &u.Groups)
 		case "extra":
-			if v[0] != 'n' {
-				u.extra, ok = v, v[0] == '{'
+			if in.b[in.start] != '{' {
+				r = p.null(&in)
+				break
 			}
+			r = in.skip(&p.scan)
+			u.extra = in.b[in.start:in.i]
+		default:
+			r = in.skip(&p.scan)
+		}
+		if r != scanned {
+			return r
 		}
 	}
-	return ok
+	return o.leave(&in, r)
 }
 
-func (p *Parser) objectRef(v []byte) bool {
-	if v[0] != '{' {
-		return false
+// leave goes on behind an object that was read to its end.
+func (o *object) leave(in *object, r result) result {
+	if r == ended {
+		o.i = in.i
+		return scanned
+	}
+	return r
+}
+
+func (p *Parser) objectRef(o *object) result {
+	if o.b[o.start] != '{' {
+		return p.null(o)
 	}
 	ref := &p.event.ObjectRef
-	ok := true
-	o := object{b: v, i: 1, depth: 1}
-	for ok && o.next(&p.scan) == scanned {
-		v := o.b[o.start:o.i]
-		switch string(o.key) {
+	in := o.inner()
+	r := in.name(&p.scan)
+	for ; r == scanned; r = in.name(&p.scan) {
+		var to *string
+		switch string(in.key) {
 		case "resource":
-			ok = p.text(v, &ref.Resource)
+			to = &ref.Resource
 		case "subresource":
-			ok = p.text(v, &ref.Subresource)
+			to = &ref.Subresource
 		case "namespace":
-			ok = p.text(v, &ref.Namespace)
+			to = &ref.Namespace
 		case "name":
-			ok = p.text(v, &ref.Name)
+			to = &ref.Name
 		case "uid":
-			ok = p.text(v, &ref.UID)
+			to = &ref.UID
 		case "apiGroup":
-			ok = p.text(v, &ref.APIGroup)
+			to = &ref.APIGroup
 		case "apiVersion":
-			ok = p.text(v, &ref.APIVersion)
+			to = &ref.APIVersion
 		case "resourceVersion":
-			ok = p.text(v, &ref.ResourceVersion)
+			to = &ref.ResourceVersion
+		}
+		if to != nil {
+			r = p.text(&in, to)
+		} else {
+			r = in.skip(&p.scan)
+		}
+		if r != scanned {
+			return r
 		}
 	}
-	return ok
+	return o.leave(&in, r)
 }
 
-func (p *Parser) responseStatus(v []byte) bool {
-	if v[0] != '{' {
-		return false
+func (p *Parser) responseStatus(o *object) result {
+	if o.b[o.start] != '{' {
+		return p.null(o)
 	}
 	e := &p.event
-	ok := true
-	o := object{b: v, i: 1, depth: 1}
-	for ok && o.next(&p.scan) == scanned {
-		v := o.b[o.start:o.i]
-		switch string(o.key) {
+	in := o.inner()
+	r := in.name(&p.scan)
+	for ; r == scanned; r = in.name(&p.scan) {
+		switch string(in.key) {
 		case "code":
-			var n int64
-			if v[0] != 'n' {
-				var err error
-				n, err = strconv.ParseInt(alias(v), 10, 32)
-				ok = err == nil
-			}
-			e.Code = int(n)
+			r = p.code(&in)
 		case "status":
-			ok = p.text(v, &e.Status)
+			r = p.text(&in, &e.Status)
 		case "reason":
-			ok = p.text(v, &e.Reason)
+			r = p.text(&in, &e.Reason)
 		case "message":
-			ok = p.text(v, &e.Message)
+			r = p.text(&in, &e.Message)
+		default:
+			r = in.skip(&p.scan)
+		}
+		if r != scanned {
+			return r
 		}
 	}
-	return ok
+	return o.leave(&in, r)
+}
+
+func (p *Parser) code(o *object) result {
+	r := o.skip(&p.scan)
+	if v := o.b[o.start:o.i]; r == scanned && v[0] != 'n' {
+		n, err := strconv.ParseInt(alias(v), 10, 32)
+		p.event.Code = int(n)
+		p.mistyped = p.mistyped || err != nil
+	}
+	return r
 }
 
 // values decodes the parts of the event that are kept as JSON values.

@@ -119,6 +119,7 @@ const omittedKey = "trailOmitted"
 type Parser struct {
 	event    Event
 	scan     scanner
+	mistyped bool   // a member has the wrong type
 	unquoted []byte // what strings with escapes alias
 	large    bool   // memory has grown and goes before the next item
 
@@ -163,17 +164,17 @@ func (p *Parser) head(b []byte, start int) (end int, r result, err error) {
 	p.large = end-start > keptMemory
 	if err == nil {
 		p.event.item, p.event.high = b[start:end], p.scan.high
-		err = p.decode()
+		err = p.check()
 	}
 	return end, r, err
 }
 
-// walk finds the members of the object that begins at start.
+// walk reads the object that begins at start.
 func (p *Parser) walk(b []byte, start int) (end int, r result, err error) {
 	e := &p.event
 	var seen uint32
 	o := object{b: b, i: start + 1, depth: 1}
-	for r = o.next(&p.scan); r == scanned; r = o.next(&p.scan) {
+	for r = o.name(&p.scan); r == scanned; r = o.name(&p.scan) {
 		f := fieldOf(o.key)
 		if o.escaped {
 			err = errKey
@@ -184,10 +185,16 @@ func (p *Parser) walk(b []byte, start int) (end int, r result, err error) {
 			}
 			seen |= 1 << f
 		}
+		if r = p.member(f, &o); r != scanned {
+			break
+		}
 		e.members = append(e.members, member{f, o.at - start, o.start - start, o.i - start})
 	}
 	if r == ended {
 		r = scanned
+	}
+	if p.mistyped && err == nil {
+		err = errType
 	}
 	return o.i, r, err
 }
@@ -208,7 +215,7 @@ func (p *Parser) reset() {
 		encoded:          e.encoded[:0],
 	}
 	p.unquoted = p.unquoted[:0]
-	p.scan.high = false
+	p.scan.high, p.mistyped = false, false
 }
 
 func kept(list []string) []string {

@@ -241,33 +241,46 @@ type object struct {
 
 // next scans one member; ended means that there was none.
 func (o *object) next(s *scanner) result {
-	i := space(o.b, o.i)
-	if i == len(o.b) {
+	if r := o.name(s); r != scanned {
+		return r
+	}
+	return o.skip(s)
+}
+
+// name scans the key of the next member, and finds its value.
+func (o *object) name(s *scanner) result {
+	b := o.b
+	i := space(b, o.i)
+	if i == len(b) {
 		return short
 	}
-	switch c := o.b[i]; {
+	switch c := b[i]; {
 	case c == '}':
 		o.i = i + 1
 		return ended
 	case o.began && c != ',':
 		return syntax
 	case o.began:
-		if i = space(o.b, i+1); i < len(o.b) && o.b[i] == '}' {
-			return syntax
-		}
+		i = space(b, i+1)
 	}
 	o.began = true
-	o.at = i
-	j, escaped, r := s.key(o.b, i)
+	j, escaped, r := s.key(b, i)
 	if r != scanned {
 		return r
 	}
-	n := j - 2 // usually the quote
-	for o.b[n] != '"' {
-		n--
+	end := j - 2 // the quote, if there is no space before the colon
+	for b[end] != '"' {
+		end--
 	}
-	o.key, o.escaped = o.b[i+1:n], escaped
-	o.start = space(o.b, j)
+	o.at, o.key, o.escaped = i, b[i+1:end], escaped
+	if o.start = space(b, j); o.start == len(b) {
+		return short
+	}
+	return scanned
+}
+
+// skip scans the value that name has found.
+func (o *object) skip(s *scanner) (r result) {
 	o.i, r = s.value(o.b, o.start, o.depth)
 	return r
 }
