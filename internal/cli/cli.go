@@ -65,7 +65,7 @@ func execute(ctx context.Context, root *cobra.Command, streams genericiooptions.
 }
 
 // line is the text of an error in one line. cobra adds its suggestions for a
-// misspelt command in lines of their own.
+// mistyped command in lines of their own.
 func line(err error) string {
 	text, suggestions, ok := strings.Cut(err.Error(), "\n\nDid you mean this?\n")
 	if ok {

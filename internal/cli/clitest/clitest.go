@@ -134,8 +134,10 @@ func Trail(namespace, name string) *v1alpha1.Trail {
 			},
 		},
 	}
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionBucketReady, v1alpha1.ConditionReceiving,
-		v1alpha1.ConditionDelivering, v1alpha1.ConditionDigestsCurrent} {
+	for _, kind := range []string{
+		v1alpha1.ConditionReady, v1alpha1.ConditionBucketReady, v1alpha1.ConditionReceiving,
+		v1alpha1.ConditionDelivering, v1alpha1.ConditionDigestsCurrent,
+	} {
 		t.Status.Conditions = append(t.Status.Conditions, Condition(kind, metav1.ConditionTrue, v1alpha1.ReasonRecording, ""))
 	}
 	return t

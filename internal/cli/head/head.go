@@ -83,7 +83,7 @@ func read(ctx context.Context, cluster kube.Cluster, name string) (record.Head, 
 	case !t.Spec.LogFileValidation.IsEnabled():
 		return record.Head{}, fmt.Errorf("trail %q has no digest, because its logFileValidation is Disabled", name)
 	default:
-		return record.Head{}, fmt.Errorf("trail %q has no digest yet; the first one comes after the first full hour, see `kubectl trail status %s -n %s`",
+		return record.Head{}, fmt.Errorf("trail %q has no digest yet; one is delivered every hour, see `kubectl trail status %s -n %s`",
 			name, name, t.Namespace)
 	}
 }

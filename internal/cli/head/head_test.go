@@ -99,11 +99,11 @@ func TestFromStatusIsComplete(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for want, args := range map[string][]string{
-		"has no digest yet; the first one comes after": {"fresh"},
-		"because its logFileValidation is Disabled":    {"disabled"},
-		`there is no trail named "absent"`:             {"absent"},
-		"head takes the name of one trail":             {},
-		`the output format "wide" is not known`:        {"audit", "-o", "wide"},
+		"has no digest yet; one is delivered every hour": {"fresh"},
+		"because its logFileValidation is Disabled":      {"disabled"},
+		`there is no trail named "absent"`:               {"absent"},
+		"head takes the name of one trail":               {},
+		`the output format "wide" is not known`:          {"audit", "-o", "wide"},
 	} {
 		out, err := run(t, args...)
 		if err == nil || !strings.Contains(err.Error(), want) || out != "" {

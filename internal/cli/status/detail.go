@@ -3,8 +3,11 @@ package status
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/cli/table"
@@ -37,12 +40,13 @@ func conditions(b *strings.Builder, t *v1alpha1.Trail, now time.Time, colors boo
 		fmt.Fprintf(b, "\nThe status speaks of generation %d; the manager has not looked at generation %d yet.\n",
 			t.Status.ObservedGeneration, t.Generation)
 	}
-	for i := range t.Status.Conditions {
-		c := &t.Status.Conditions[i]
-		if isFine(c) {
-			continue
+	for _, same := range troubles(t.Status.Conditions) {
+		c := same[0]
+		names := make([]string, len(same))
+		for i := range same {
+			names[i] = same[i].Type
 		}
-		head := fmt.Sprintf("%s is %s", table.Clean(c.Type), table.Clean(string(c.Status)))
+		head := table.Clean(strings.Join(names, ", ") + ": " + string(c.Status))
 		fmt.Fprintf(b, "\n%s (%s)", table.Paint(head, style(c), colors), table.Clean(c.Reason))
 		if s := age(c.LastTransitionTime.Time, now); s != "" {
 			fmt.Fprintf(b, " for %s", s)
@@ -53,4 +57,25 @@ func conditions(b *strings.Builder, t *v1alpha1.Trail, now time.Time, colors boo
 			b.WriteString(strings.TrimRight("  "+table.Clean(strings.TrimRight(line, "\r\n")), " ") + "\n")
 		}
 	}
+}
+
+// troubles returns the conditions that are not fine. Those that say the same
+// are together: Ready repeats what is wrong with another condition.
+func troubles(conditions []metav1.Condition) [][]*metav1.Condition {
+	var all [][]*metav1.Condition
+	for i := range conditions {
+		c := &conditions[i]
+		if isFine(c) {
+			continue
+		}
+		j := slices.IndexFunc(all, func(same []*metav1.Condition) bool {
+			return same[0].Status == c.Status && same[0].Reason == c.Reason && same[0].Message == c.Message
+		})
+		if j < 0 {
+			all = append(all, nil)
+			j = len(all) - 1
+		}
+		all[j] = append(all[j], c)
+	}
+	return all
 }

@@ -70,7 +70,7 @@ func NewCommand(cluster kube.Cluster, streams genericiooptions.IOStreams, c cloc
 	}
 	o.print.AddFlags(cmd)
 	output := cmd.Flags().Lookup("output")
-	output.Usage = "wide, json, yaml, name, jsonpath=..., go-template=... or another output format of kubectl get"
+	output.Usage = "wide, json, yaml, name, jsonpath=TEMPLATE, go-template=TEMPLATE or another output format of kubectl get"
 	cmd.Flags().Lookup("template").Usage = "template, or file with a template, for -o go-template and jsonpath"
 	cmd.Flags().Lookup("show-managed-fields").Usage = "keep managedFields in JSON and YAML"
 	_ = cmd.Flags().MarkHidden("allow-missing-template-keys")
@@ -133,7 +133,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 func (o *options) checkFormat() error {
 	_, err := o.print.ToPrinter()
 	if genericclioptions.IsNoCompatiblePrinterError(err) {
-		return fmt.Errorf("the output format %q is not known; use wide, json, yaml, name, jsonpath=... or go-template=...", *o.print.OutputFormat)
+		return fmt.Errorf("the output format %q is not known; use wide, json, yaml, name, jsonpath=TEMPLATE or go-template=TEMPLATE", *o.print.OutputFormat)
 	}
 	return err
 }

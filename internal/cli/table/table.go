@@ -1,5 +1,5 @@
 // Package table prints what commands show to people: aligned columns, with
-// colours on a terminal only, and nothing that steers the terminal.
+// colors on a terminal only, and nothing that steers the terminal.
 package table
 
 import (
@@ -45,7 +45,7 @@ type Table struct {
 
 const gap = "   "
 
-// Write prints the table, in colour if colors is set; see Colors.
+// Write prints the table, in color if colors is set; see Colors.
 func (t Table) Write(w io.Writer, colors bool) error {
 	var rows [][]Cell
 	if len(t.Header) > 0 {
@@ -88,7 +88,7 @@ func shown(s string) string {
 	return s
 }
 
-// Paint colours text.
+// Paint colors text.
 func Paint(text string, style Style, colors bool) string {
 	if code := codes[style]; colors && code != "" {
 		return code + text + reset
@@ -107,7 +107,7 @@ func Clean(s string) string {
 	}, s)
 }
 
-// Colors reports whether w is a terminal that wants colours.
+// Colors reports whether w is a terminal that wants colors.
 func Colors(w io.Writer) bool {
 	return printers.IsTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }

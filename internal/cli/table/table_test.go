@@ -36,10 +36,10 @@ func TestWrite(t *testing.T) {
 	}
 	colored := write(t, sample, true)
 	if !strings.Contains(colored, "\x1b[31mFalse\x1b[0m") || !strings.Contains(colored, "\x1b[32mTrue\x1b[0m") {
-		t.Errorf("no colours in %q", colored)
+		t.Errorf("no colors in %q", colored)
 	}
 	if got := strings.NewReplacer("\x1b[31m", "", "\x1b[32m", "", "\x1b[33m", "", "\x1b[0m", "").Replace(colored); got != want {
-		t.Errorf("colours change the columns:\n%s", got)
+		t.Errorf("colors change the columns:\n%s", got)
 	}
 	if got := write(t, Table{Rows: sample.Rows[:1]}, false); got != "größer   True   x\n" {
 		t.Errorf("without a header: %q", got)
@@ -53,6 +53,6 @@ func TestColorsNeedATerminal(t *testing.T) {
 	}
 	defer f.Close()
 	if Colors(f) || Colors(&bytes.Buffer{}) {
-		t.Error("colours for a file")
+		t.Error("colors for a file")
 	}
 }

@@ -115,7 +115,8 @@ func TestErrors(t *testing.T) {
 		"no installation": {nil, []string{"--apiserver", "cp-1"}, "name its namespace with --operator-namespace"},
 		"not issued": {
 			[]client.Object{installation(url)},
-			[]string{"--apiserver", "cp-9"}, "add the name to receiver.apiServers in the manager's configuration and restart the manager",
+			[]string{"--apiserver", "cp-9"},
+			"add the name to receiver.apiServers in the manager's configuration and restart the manager",
 		},
 		"wrong CA":  {[]client.Object{installation(url), secret(other, leaf)}, []string{"--apiserver", "cp-1"}, "was changed by hand; delete it"},
 		"no key":    {[]client.Object{installation(url), secret(ca, pki.KeyPair{Cert: leaf.Cert})}, []string{"--apiserver", "cp-1"}, "was changed by hand; delete it"},
