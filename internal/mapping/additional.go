@@ -15,23 +15,28 @@ const (
 	annotationPatch     = "patch.webhook.admission.k8s.io/" // its value holds a JSON patch of the object
 )
 
-// maxOmitted is how many names of incomplete fields are shown: more than an
-// audit event has fields.
-const maxOmitted = 24
+const (
+	// maxOmitted is how many names of incomplete fields are shown: more than an
+	// audit event has fields.
+	maxOmitted = 24
+	// maxToken bounds what kube-apiserver itself writes: names of fields, levels
+	// and stages, times.
+	maxToken = 40
+)
 
 // part is a value of additionalEventData that may be long, and where it stands.
 type part struct{ start, end int }
 
 // appendAdditional appends additionalEventData.
-func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src Source, who *identity, failed failure, drop level) []byte {
+func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src Source, failed failure) []byte {
 	start := len(dst)
 	dst = append(dst, `{"auditLevel":`...)
-	dst = appendString(dst, cut(e.Level, maxText))
-	dst = appendField(dst, `"auditStage":`, cut(e.Stage, maxText))
-	dst = appendField(dst, `"source":`, src.Via)
-	dst = appendField(dst, `"apiServer":`, cut(src.APIServer, maxText))
-	dst = appendField(dst, `"requestReceivedTimestamp":`, cut(e.RequestReceivedTimestamp, maxText))
-	dst = appendField(dst, `"stageTimestamp":`, cut(e.StageTimestamp, maxText))
+	dst = appendString(dst, cut(e.Level, maxToken))
+	dst = appendField(dst, `"auditStage":`, cut(e.Stage, maxToken))
+	dst = appendField(dst, `"source":`, cut(src.Via, maxToken))
+	dst = appendField(dst, `"apiServer":`, cut(src.APIServer, maxNamePart))
+	dst = appendField(dst, `"requestReceivedTimestamp":`, cut(e.RequestReceivedTimestamp, maxToken))
+	dst = appendField(dst, `"stageTimestamp":`, cut(e.StageTimestamp, maxToken))
 	dst = appendLatency(dst, e)
 	if e.Code != 0 {
 		dst = append(dst, `,"responseCode":`...)
@@ -86,7 +91,7 @@ func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src 
 		closed()
 	}
 	dst = append(dst, '}')
-	return shorten(dst, start, parts[:n], drop)
+	return shorten(dst, start, parts[:n])
 }
 
 // appendOmitted names what the parser left out of the rest of the event. Bodies
@@ -104,7 +109,7 @@ func appendOmitted(dst []byte, omitted []string) []byte {
 			dst = append(dst, ',')
 		}
 		n++
-		dst = appendString(dst, cut(name, maxNamePart))
+		dst = appendString(dst, cut(name, maxToken))
 	}
 	if n == 0 {
 		return dst
@@ -114,8 +119,8 @@ func appendOmitted(dst []byte, omitted []string) []byte {
 
 // shorten leaves out the longest parts until additionalEventData, which begins
 // at start, keeps its limit.
-func shorten(dst []byte, start int, parts []part, drop level) []byte {
-	for len(parts) > 0 && (len(dst)-start > maxAdditional || drop >= dropAll) {
+func shorten(dst []byte, start int, parts []part) []byte {
+	for len(parts) > 0 && len(dst)-start > maxAdditional {
 		longest := 0
 		for i, p := range parts {
 			if p.end-p.start > parts[longest].end-parts[longest].start {

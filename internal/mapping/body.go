@@ -30,7 +30,7 @@ func appendOmission(dst []byte, reason string, size int) []byte {
 }
 
 // appendRequest appends requestParameters.
-func (m *Mapper) appendRequest(dst []byte, e *auditevent.Event, c *call, drop level) []byte {
+func (m *Mapper) appendRequest(dst []byte, e *auditevent.Event, c *call) []byte {
 	start := len(dst)
 	dst = append(dst, `{"verb":`...)
 	dst = appendString(dst, cut(e.Verb, maxText))
@@ -50,7 +50,7 @@ func (m *Mapper) appendRequest(dst []byte, e *auditevent.Event, c *call, drop le
 	}
 	if query != "" {
 		dst = append(dst, `,"query":`...)
-		dst = m.appendQuery(dst, query, c.arguments, drop)
+		dst = m.appendQuery(dst, query, c.arguments)
 	}
 	p := c.bodies
 	if strings.HasPrefix(e.Verb, "delete") {
@@ -70,7 +70,7 @@ func (m *Mapper) appendRequest(dst []byte, e *auditevent.Event, c *call, drop le
 		dst = append(dst, `,"object":`...)
 		body := len(dst)
 		dst = appendBody(dst, v, p)
-		if size := len(dst) - body; len(dst)-start >= maxBody || drop >= dropRequest {
+		if size := len(dst) - body; len(dst)-start >= maxBody {
 			dst = append(dst[:mark], ',')
 			dst = appendOmission(dst, reasonSize, size)
 		}
@@ -78,8 +78,9 @@ func (m *Mapper) appendRequest(dst []byte, e *auditevent.Event, c *call, drop le
 	return append(dst, '}')
 }
 
-// appendResponse appends responseElements: what a write got as an answer.
-func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOnly bool, drop level) []byte {
+// appendResponse appends responseElements: what a write got as an answer, or,
+// without answer, that there was one.
+func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOnly, answer bool) []byte {
 	if readOnly {
 		return append(dst, "null"...)
 	}
@@ -102,7 +103,7 @@ func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOn
 		dst = appendOmission(append(dst, '{'), reasonUnread, len(v.MarshalTo(nil)))
 	case v.Type() == fastjson.TypeObject:
 		dst = appendBody(dst, v, p)
-		if size := len(dst) - start; size > maxBody || drop >= dropResponse {
+		if size := len(dst) - start; size > maxBody || !answer {
 			dst = appendOmission(append(dst[:start], '{'), reasonSize, size)
 			break
 		}
@@ -110,7 +111,7 @@ func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOn
 	default: // the field holds an object or null
 		dst = append(dst, `{"value":`...)
 		dst = appendBody(dst, v, p)
-		if size := len(dst) + 1 - start; size > maxBody || drop >= dropResponse {
+		if size := len(dst) + 1 - start; size > maxBody || !answer {
 			dst = appendOmission(append(dst[:start], '{'), reasonSize, size)
 		}
 	}

@@ -20,10 +20,10 @@ type option struct {
 // appendQuery appends the options of a request as an object: a string each, an
 // array where an option stands more than once. arguments says that "command" is
 // an argument list, which is always an array and shown as it is.
-func (m *Mapper) appendQuery(dst []byte, query string, arguments bool, drop level) []byte {
+func (m *Mapper) appendQuery(dst []byte, query string, arguments bool) []byte {
 	start := len(dst)
 	dst = append(dst, '{')
-	if len(query) > maxQuery || drop >= dropAll || strings.Count(query, "&") >= maxOptions {
+	if len(query) > maxQuery || strings.Count(query, "&") >= maxOptions {
 		return append(appendOmission(dst, reasonSize, len(query)), '}')
 	}
 	m.parseQuery(query)

@@ -111,8 +111,12 @@ func TestResources(t *testing.T) {
 		{"deletecollection", "deletecollection", map[string]any{"resource": "pods", "namespace": "a"}, object("forged"), 200, prefix + "a/pods/*", "a"},
 		{"namespace", "get", map[string]any{"resource": "namespaces", "namespace": "a", "name": "a"}, nil, 200, prefix + "/namespaces/a", "a"},
 		{"new namespace", "create", map[string]any{"resource": "namespaces", "name": "a"}, nil, 201, prefix + "/namespaces/a", ""},
-		{"group", "get", map[string]any{"resource": "roles", "apiGroup": "rbac.authorization.k8s.io", "namespace": "a", "name": "r"}, nil, 200,
-			"arn:k8s:rbac.authorization.k8s.io:eu-central-1:123456789012:a/roles/r", "a"},
+		{
+			"group", "get",
+			map[string]any{"resource": "roles", "apiGroup": "rbac.authorization.k8s.io", "namespace": "a", "name": "r"},
+			nil, 200,
+			"arn:k8s:rbac.authorization.k8s.io:eu-central-1:123456789012:a/roles/r", "a",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, f := mapped(t, event(t, map[string]any{
@@ -159,7 +163,7 @@ func TestOmissions(t *testing.T) {
 		values[strconv.Itoa(10000+i)] = ""
 	}
 	large := map[string]any{"kind": "Secret", "data": values}
-	const largeBytes = len(`{"data":{},"kind":"Secret"}`) + 5000*(len(`"10000":`+redactedJSON+`,`)) - 1
+	const largeBytes = len(`{"data":{},"kind":"Secret"}`) + 5000*len(`"10000":`+redactedJSON+`,`) - 1
 	almost := map[string]any{"data": map[string]any{"x": strings.Repeat("x", maxBody-500)}}
 	annotations := map[string]any{"x": strings.Repeat("x", maxAdditional)}
 	type omission struct {
@@ -182,16 +186,24 @@ func TestOmissions(t *testing.T) {
 			"annotations": map[string]any{"x": strings.Repeat("x", 20<<10)},
 			"user":        map[string]any{"username": "jane", "groups": []string{strings.Repeat("g", 40<<10)}},
 		}, dropped: omission{true, "SizeLimit", 40<<10 + 4}},
-		{name: "truncated by the API server", parts: map[string]any{"annotations": map[string]any{"audit.k8s.io/truncated": "true"}},
-			request: omission{true, "TruncatedByAPIServer", 0}, response: omission{true, "TruncatedByAPIServer", 0}},
-		{name: "truncated at level Request", parts: map[string]any{"level": "Request", "annotations": map[string]any{"audit.k8s.io/truncated": "true"}},
-			request: omission{true, "TruncatedByAPIServer", 0}},
+		{
+			name: "truncated by the API server", parts: map[string]any{"annotations": map[string]any{"audit.k8s.io/truncated": "true"}},
+			request: omission{true, "TruncatedByAPIServer", 0}, response: omission{true, "TruncatedByAPIServer", 0},
+		},
+		{
+			name: "truncated at level Request", parts: map[string]any{"level": "Request", "annotations": map[string]any{"audit.k8s.io/truncated": "true"}},
+			request: omission{true, "TruncatedByAPIServer", 0},
+		},
 		{name: "truncated list", parts: map[string]any{"verb": "list", "annotations": map[string]any{"audit.k8s.io/truncated": "true"}}},
 		{name: "reduced at intake", parts: map[string]any{"trailOmitted": []string{"responseObject"}}, response: omission{true, "SizeLimit", 0}},
-		{name: "fields left out by the parser", parts: map[string]any{"requestObject": map[string]any{"x": strings.Repeat("x", 101<<10)},
-			"annotations": map[string]any{"x": strings.Repeat("x", 101<<10)}}, request: omission{true, "SizeLimit", 0}},
-		{name: "unreadable", parts: map[string]any{"requestObject": "kind: Secret", "responseObject": 7},
-			request: omission{true, "NotReadableByRedactor", 14}, response: omission{true, "NotReadableByRedactor", 1}},
+		{name: "fields left out by the parser", parts: map[string]any{
+			"requestObject": map[string]any{"x": strings.Repeat("x", 101<<10)},
+			"annotations":   map[string]any{"x": strings.Repeat("x", 101<<10)},
+		}, request: omission{true, "SizeLimit", 0}},
+		{
+			name: "unreadable", parts: map[string]any{"requestObject": "kind: Secret", "responseObject": 7},
+			request: omission{true, "NotReadableByRedactor", 14}, response: omission{true, "NotReadableByRedactor", 1},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.parts["objectRef"] = ref("", "configmaps", "")
@@ -221,9 +233,11 @@ func TestOmissions(t *testing.T) {
 func TestRecordIsBounded(t *testing.T) {
 	worst := strings.Repeat("\x01", 1<<16)
 	list := []string{worst, worst}
-	user := map[string]any{"username": robot + worst, "uid": worst, "groups": list,
-		"extra": map[string]any{extraCredentialID: list, extraPodName: list, worst: list}}
-	body := map[string]any{"x": strings.Repeat("x", maxBody-80<<10)}
+	user := map[string]any{
+		"username": robot + worst, "uid": worst, "groups": list,
+		"extra": map[string]any{extraCredentialID: list, extraPodName: list, worst: list},
+	}
+	body := map[string]any{"x": strings.Repeat("x", maxBody-1<<10)}
 	parts := map[string]any{
 		"level": worst, "auditID": worst, "requestURI": "/" + worst + "?" + worst[:maxQuery/6-10], "verb": worst, "userAgent": worst,
 		"user": user, "impersonatedUser": user, "sourceIPs": list, "requestObject": body, "responseObject": body,
@@ -231,10 +245,19 @@ func TestRecordIsBounded(t *testing.T) {
 		"responseStatus": map[string]any{"code": 500, "reason": worst, "message": worst},
 		"annotations":    map[string]any{worst: worst}, "authenticationMetadata": map[string]any{worst: worst},
 	}
-	b, _ := mapped(t, event(t, parts))
-	if !bytes.Contains(b, []byte(`"omitted":true`)) {
-		t.Error("nothing was left out")
+	b, _ := mapped(t, event(t, parts)) // checks the bound
+	if got := string(decode(t, b).ResponseElements); !strings.HasPrefix(got, `{"omitted":true,"omittedReason":"SizeLimit","omittedBytes":10`) {
+		t.Errorf("responseElements are %.100s", got)
 	}
+	// Without an error the message stands in additionalEventData.
+	parts["responseStatus"] = map[string]any{"code": 200, "message": worst}
+	names := make([]string, 100)
+	for i := range names {
+		names[i] = worst
+	}
+	parts["trailOmitted"] = names
+	mapped(t, event(t, parts))
+
 	full := map[string]any{"x": strings.Repeat("x", maxBody-1<<10)}
 	quotes := strings.Repeat(`"`, maxText)
 	b, _ = mapped(t, event(t, map[string]any{

@@ -4,15 +4,16 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/trail-operator/trail-operator/internal/record"
 	"github.com/valyala/fastjson"
+
+	"github.com/trail-operator/trail-operator/internal/record"
 )
 
 // policy says what of a body, or of a part of it, may be shown.
 type policy uint8
 
 const (
-	// policyOpen shows everything but what is recognised as secret wherever it
+	// policyOpen shows everything but what is recognized as secret wherever it
 	// stands: Secrets, token requests and reviews, last-applied-configuration,
 	// JSON web tokens and bootstrap tokens.
 	policyOpen policy = iota

@@ -77,7 +77,7 @@ var secretBodies = map[string]string{
 	"json patch":        `[{"op":"replace","path":"/data/p","value":"` + canaryBase64 + `"},{"op":"test","path":"/stringData","value":{"p":"` + canary + `"}}]`,
 	"json patch root":   `[{"op":"replace","path":"","value":{"kind":"Secret","data":{"p":"` + canaryBase64 + `"}}}]`,
 	"json patch slash":  `[{"op":"add","path":"/","value":"` + canary + `"}]`,
-	"json patch tricks": `[{"op":"add","path":"/metadata/x","path":"/data/p","value":"` + canary + `"},{"op":"add","path":"/metadatax","value":"` + canary + `"},{"op":"add","path":"/type","value":"x","extra":"` + canary + `"}]`,
+	"json patch tricks": `[{"op":"add","path":"/metadata/x","path":"/data/p","value":"` + canary + `"},{"op":"add","path":"/data/p","path":"/metadata/x","value":"` + canary + `"},{"op":"add","path":"/metadatax","value":"` + canary + `"},{"op":"add","path":"/type","value":"x","extra":"` + canary + `"}]`,
 	"json patch copies": `[{"op":"add","path":"/metadata/annotations","value":{"` + lastApplied + `":"{\"data\":{\"p\":\"` + canary + `\"}}"}},{"op":"add","path":"/metadata/annotations/` + lastAppliedPointer + `","value":"` + canary + `"}]`,
 	"bare scalars":      `["` + canary + `"]`,
 	"string":            `"` + canary + `"`,
@@ -188,26 +188,46 @@ func TestRedactionKeeps(t *testing.T) {
 		policy         policy
 	}{
 		{"keys and deletions", `{"data":{"user":"x","gone":null}}`, `{"data":{"user":"<sensitiveDataRemoved>","gone":null}}`, policySecret},
-		{"metadata", `{"kind":"Secret","metadata":{"name":"x","labels":{"a":"b"},"generation":2},"type":"Opaque","immutable":true}`,
-			`{"kind":"Secret","metadata":{"name":"x","labels":{"a":"b"},"generation":2},"type":"Opaque","immutable":true}`, policySecret},
-		{"patch of metadata", `[{"op":"add","path":"/metadata/labels","value":{"a":"b"}},{"op":"remove","path":"/data/p"}]`,
-			`[{"op":"add","path":"/metadata/labels","value":{"a":"b"}},{"op":"remove","path":"/data/p"}]`, policySecret},
-		{"status", `{"kind":"Status","status":"Failure","message":"no","reason":"NotFound","details":{"name":"x"},"code":404}`,
-			`{"kind":"Status","status":"Failure","message":"no","reason":"NotFound","details":{"name":"x"},"code":404}`, policySecretAnswer},
-		{"status of an error that may quote", `{"kind":"Status","status":"Failure","message":"no","reason":"BadRequest","code":400}`,
-			`{"kind":"Status","status":"Failure","message":"<sensitiveDataRemoved>","reason":"BadRequest","code":400}`, policySecretError},
-		{"references to secrets", `{"spec":{"certificateRefs":[{"kind":"Secret","name":"tls","namespace":"a"}]},"involvedObject":{"kind":"Secret","name":"x"}}`,
-			`{"spec":{"certificateRefs":[{"kind":"Secret","name":"tls","namespace":"a"}]},"involvedObject":{"kind":"Secret","name":"x"}}`, policyOpen},
-		{"config map", `{"kind":"ConfigMap","data":{"a":"b","version":"v1.2.3","host":"abc.example.com"}}`,
-			`{"kind":"ConfigMap","data":{"a":"b","version":"v1.2.3","host":"abc.example.com"}}`, policyOpen},
-		{"managed fields", `{"metadata":{"managedFields":[{"fieldsV1":{"f:data":{".":{},"f:password":{}}}}]}}`,
-			`{"metadata":{"managedFields":[{"fieldsV1":{"f:data":{".":{},"f:password":{}}}}]}}`, policySecret},
-		{"token request", `{"kind":"TokenRequest","spec":{"audiences":["x"]},"status":{"token":"t","expirationTimestamp":"2026"}}`,
-			`{"kind":"TokenRequest","spec":{"audiences":["x"]},"status":{"token":"<sensitiveDataRemoved>","expirationTimestamp":"2026"}}`, policyToken},
-		{"removed at intake", `{"metadata":{"name":"x"},"redacted":"<sensitiveDataRemoved>"}`,
-			`{"metadata":{"name":"x"},"redacted":"<sensitiveDataRemoved>"}`, policyToken},
-		{"removed Secret", `{"metadata":{"name":"x"},"redacted":"<sensitiveDataRemoved>"}`,
-			`{"metadata":{"name":"x"},"redacted":"<sensitiveDataRemoved>"}`, policySecret},
+		{
+			"metadata", `{"kind":"Secret","metadata":{"name":"x","labels":{"a":"b"},"generation":2},"type":"Opaque","immutable":true}`,
+			`{"kind":"Secret","metadata":{"name":"x","labels":{"a":"b"},"generation":2},"type":"Opaque","immutable":true}`, policySecret,
+		},
+		{
+			"patch of metadata", `[{"op":"add","path":"/metadata/labels","value":{"a":"b"}},{"op":"remove","path":"/data/p"}]`,
+			`[{"op":"add","path":"/metadata/labels","value":{"a":"b"}},{"op":"remove","path":"/data/p"}]`, policySecret,
+		},
+		{
+			"status", `{"kind":"Status","status":"Failure","message":"no","reason":"NotFound","details":{"name":"x"},"code":404}`,
+			`{"kind":"Status","status":"Failure","message":"no","reason":"NotFound","details":{"name":"x"},"code":404}`, policySecretAnswer,
+		},
+		{
+			"status of an error that may quote", `{"kind":"Status","status":"Failure","message":"no","reason":"BadRequest","code":400}`,
+			`{"kind":"Status","status":"Failure","message":"<sensitiveDataRemoved>","reason":"BadRequest","code":400}`, policySecretError,
+		},
+		{
+			"references to secrets", `{"spec":{"certificateRefs":[{"kind":"Secret","name":"tls","namespace":"a"}]},"involvedObject":{"kind":"Secret","name":"x"}}`,
+			`{"spec":{"certificateRefs":[{"kind":"Secret","name":"tls","namespace":"a"}]},"involvedObject":{"kind":"Secret","name":"x"}}`, policyOpen,
+		},
+		{
+			"config map", `{"kind":"ConfigMap","data":{"a":"b","version":"v1.2.3","host":"abc.example.com"}}`,
+			`{"kind":"ConfigMap","data":{"a":"b","version":"v1.2.3","host":"abc.example.com"}}`, policyOpen,
+		},
+		{
+			"managed fields", `{"metadata":{"managedFields":[{"fieldsV1":{"f:data":{".":{},"f:password":{}}}}]}}`,
+			`{"metadata":{"managedFields":[{"fieldsV1":{"f:data":{".":{},"f:password":{}}}}]}}`, policySecret,
+		},
+		{
+			"token request", `{"kind":"TokenRequest","spec":{"audiences":["x"]},"status":{"token":"t","expirationTimestamp":"2026"}}`,
+			`{"kind":"TokenRequest","spec":{"audiences":["x"]},"status":{"token":"<sensitiveDataRemoved>","expirationTimestamp":"2026"}}`, policyToken,
+		},
+		{
+			"removed at intake", `{"metadata":{"name":"x"},"redacted":"<sensitiveDataRemoved>"}`,
+			`{"metadata":{"name":"x"},"redacted":"<sensitiveDataRemoved>"}`, policyToken,
+		},
+		{
+			"removed Secret", `{"metadata":{"name":"x"},"redacted":"<sensitiveDataRemoved>"}`,
+			`{"metadata":{"name":"x"},"redacted":"<sensitiveDataRemoved>"}`, policySecret,
+		},
 		{"numbers", `[0,-1.5e+3,1e5,12345678901234567890]`, `[0,-1.5e+3,1e5,12345678901234567890]`, policyOpen},
 		{"liberal numbers", `[nan,-inf,1e+-,--1]`, `["nan","-inf","1e+-","--1"]`, policyOpen},
 	} {

@@ -25,7 +25,7 @@ func (m *Mapper) appendResourceARN(dst []byte, e *auditevent.Event, c *call) []b
 	dst = append(dst, c.resource...)
 	dst = append(dst, '/')
 	name := objectName(e, c)
-	if name == "" || e.Verb == "deletecollection" {
+	if name == "" {
 		name = "*"
 	}
 	return append(dst, name...)

@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -148,10 +149,14 @@ func TestNamesOfBuiltinKinds(t *testing.T) {
 func TestCallsAreBounded(t *testing.T) {
 	m := newMapper(t)
 	allowed := regexp.MustCompile(`^[A-Za-z0-9_]{1,400}$`)
-	for i := range 3 * maxCalls {
+	for i := range 4 * maxCalls {
 		e := &auditevent.Event{Verb: "get", HasObjectRef: true, ObjectRef: auditevent.ObjectRef{
-			APIGroup: strings.Repeat("g", i%600), Resource: strings.Repeat("r", i%5000) + "/", Subresource: string(rune(i)) + strings.Repeat("s", i%300),
+			APIGroup: "x.io", Resource: "r" + strconv.Itoa(i), Subresource: string(rune(i)),
 		}}
+		if i%2 == 0 {
+			e.ObjectRef.APIGroup, e.ObjectRef.Resource = strings.Repeat("g", i%600), strings.Repeat("r", i%5000)+"/"
+			e.ObjectRef.Subresource += strings.Repeat("s", i%300)
+		}
 		c := m.call(e)
 		if !allowed.MatchString(c.eventName) || len(c.eventSource) > maxGroup+len(".k8s.io") {
 			t.Fatalf("eventName %q, eventSource %q", c.eventName, c.eventSource)
