@@ -56,7 +56,7 @@ func (s *scope) hand(ctx context.Context, names ...string) error {
 		list = append(list, s.ownEvent(n))
 	}
 	if err := s.Receiver.Record(ctx, list...); err != nil {
-		return fmt.Errorf("recording %v: %w", names, err)
+		return fmt.Errorf("%w to record %v: %w", errReceiver, names, err)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ func (c *bucketCheck) due() time.Duration {
 	if c.problem == nil {
 		return recheck
 	}
-	return min(retryCredentials<<min(c.failures, 10), recheck)
+	return min(retrySoon<<min(c.failures, 10), recheck)
 }
 
 type bucketChecks struct {

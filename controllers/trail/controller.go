@@ -116,7 +116,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	defer func() {
 		wait, statusErr := s.writeStatus(ctx)
 		err = errors.Join(err, statusErr)
-		if err == nil && wait > 0 {
+		switch {
+		case err != nil:
+			result = ctrl.Result{} // the queue backs off by itself
+		case wait > 0:
 			result.RequeueAfter = min(result.RequeueAfter, wait)
 		}
 	}()
@@ -129,7 +132,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 		s.announceStart,
 	} {
 		if err := step(ctx); err != nil {
-			return s.outcome(err)
+			return s.outcome(ctx, err)
 		}
 	}
 	return ctrl.Result{RequeueAfter: jitter(pollSecrets)}, nil

@@ -39,9 +39,8 @@ func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
 	}
 	if !rendered.Deleting || rendered.Generation != s.trail.Generation {
 		if err := s.stop(ctx, rendered); err != nil {
-			logf.FromContext(ctx).Error(err, "Cannot stop the deleted trail yet")
-			_, err = s.writeStatus(ctx)
-			return ctrl.Result{RequeueAfter: retryDelete}, err
+			logf.FromContext(ctx).Info("The deleted trail cannot be stopped yet", "cause", err.Error())
+			return s.waitForFlush(ctx)
 		}
 	}
 	s.seen.Rendered = true
@@ -49,8 +48,14 @@ func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
 		s.event(corev1.EventTypeNormal, v1alpha1.ReasonFlushed, "Delete", "Everything that was recorded is delivered.")
 		return ctrl.Result{}, s.remove(ctx)
 	}
-	_, err = s.writeStatus(ctx)
-	return ctrl.Result{RequeueAfter: retryDelete}, err
+	return s.waitForFlush(ctx)
+}
+
+func (s *scope) waitForFlush(ctx context.Context) (ctrl.Result, error) {
+	if _, err := s.writeStatus(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: retryDelete}, nil
 }
 
 // stop records the end in the trail and tells the receiver to deliver the rest.

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/manifests"
@@ -52,15 +53,23 @@ func (r *Reconciler) newScope(t *v1alpha1.Trail) *scope {
 	}
 }
 
+// errReceiver: the receiver must take an event before the trail can go on.
+var errReceiver = errors.New("waiting for the receiver")
+
 // outcome turns what ended the steps into a result: a Problem is the user's
-// and stands in the conditions; anything else is ours and is tried again soon.
-func (s *scope) outcome(err error) (ctrl.Result, error) {
+// and stands in the conditions, as does a receiver that is away; anything else
+// is ours and is tried again soon.
+func (s *scope) outcome(ctx context.Context, err error) (ctrl.Result, error) {
 	var p *status.Problem
-	if !errors.As(err, &p) {
-		return ctrl.Result{}, err
+	switch {
+	case errors.As(err, &p):
+		s.seen.Problem = p
+		return ctrl.Result{RequeueAfter: jitter(max(s.retry, retrySoon))}, nil
+	case errors.Is(err, errReceiver):
+		logf.FromContext(ctx).Info(err.Error())
+		return ctrl.Result{RequeueAfter: jitter(retrySoon)}, nil
 	}
-	s.seen.Problem = p
-	return ctrl.Result{RequeueAfter: jitter(max(s.retry, retryCredentials))}, nil
+	return ctrl.Result{}, err
 }
 
 // writes remembers when the status of each trail was last written.

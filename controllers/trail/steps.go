@@ -19,9 +19,9 @@ import (
 	"github.com/trail-operator/trail-operator/internal/status"
 )
 
-// retryCredentials is how soon a problem that costs little to look at is
+// retrySoon is how soon a problem that costs little to look at is
 // looked at again: somebody may be waiting for it.
-const retryCredentials = 15 * time.Second
+const retrySoon = 15 * time.Second
 
 // validate checks again what the API server has checked, and what it cannot see.
 func (s *scope) validate(ctx context.Context) error {

@@ -1,0 +1,142 @@
+package manifests
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/pki"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func golden(t *testing.T, name string, v any) {
+	t.Helper()
+	got, ok := v.(string)
+	if !ok {
+		b, err := yaml.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = string(b)
+	}
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), got); d != "" {
+		t.Errorf("%s: %s", name, d)
+	}
+}
+
+var installed = receiverconfig.Installation{UID: "11111111-1111-4111-8111-111111111111", Account: "000000000042", Region: "eu-1", Organization: "o-abcdefghij"}
+
+func trail(change func(*v1alpha1.Trail)) *v1alpha1.Trail {
+	t := &v1alpha1.Trail{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Name: "audit", UID: types.UID("22222222-2222-4222-8222-222222222222"), Generation: 3},
+		Spec: v1alpha1.TrailSpec{Destination: v1alpha1.Destination{
+			Bucket: "logs", CredentialsSecretRef: v1alpha1.CredentialsSecretRef{Name: "bucket"},
+		}},
+	}
+	change(t)
+	return t
+}
+
+func TestTrail(t *testing.T) {
+	for name, change := range map[string]func(*v1alpha1.Trail){
+		"minimal": func(*v1alpha1.Trail) {},
+		"full": func(t *v1alpha1.Trail) {
+			t.Spec.Suspend = true
+			t.Spec.Destination.Endpoint, t.Spec.Destination.Region = "https://s3.example.com", "eu-2"
+			t.Spec.Destination.Prefix, t.Spec.Destination.CA = "a/b", "-----BEGIN CERTIFICATE-----"
+			t.Spec.EventSelectors = &v1alpha1.EventSelection{Basic: []v1alpha1.BasicEventSelector{{ReadWriteType: v1alpha1.WriteOnly}}}
+			t.Spec.LogFileValidation.Mode = v1alpha1.ValidationDisabled
+			t.Spec.Delivery = v1alpha1.Delivery{MaxFileAgeSeconds: 60, MaxFileSizeMiB: 1}
+			t.Status.Head = &v1alpha1.DigestHead{
+				TrailARN: "arn", ChainID: "chain", Sequence: 4, S3Bucket: "logs", S3Object: "key", HashValue: "hash",
+				Signature: "signature", EndTime: "2026-01-02T03:00:00Z", Final: true, PublicKeyFingerprint: "f", PublicKeySHA256: "t",
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := Trail(trail(change), installed, Credentials{"AKIA", "secret", "token"}, Reach{true, []string{"10.0.0.1:443"}})
+			golden(t, "trail-"+name+".yaml", got)
+			if _, err := receiverconfig.ParseTrail(record.MustJSON(got)); err != nil {
+				t.Errorf("the receiver refuses it: %v", err)
+			}
+		})
+	}
+}
+
+func TestObjects(t *testing.T) {
+	key := record.PublishedKey{Fingerprint: "ff", SHA256: "aa", Value: []byte("der"), ValidityStart: "2026-01-02T03:04:05Z"}
+	for name, o := range map[string]any{
+		"identity":      Identity("trail", installed.UID, installed.Account),
+		"installation":  Installation("trail", installed, "https://receiver:8443", "system:serviceaccount:trail:manager"),
+		"certificate":   Certificate("trail", APIServerCertName("cp-1"), []byte("ca"), pki.KeyPair{Cert: []byte("cert"), Key: []byte("key")}),
+		"signing-key":   SigningKey("trail", []byte("pem")),
+		"digest-keys":   DigestKeys("trail", []record.PublishedKey{key}),
+		"receiver":      ReceiverConfig("trail", ReceiverShardName(3), "77", map[string][]byte{"a": []byte("b")}),
+		"receiver-new":  ReceiverConfig("trail", ReceiverConfigName, "", map[string][]byte{"a": []byte("b")}),
+		"grant":         GrantYAML("team-a", "bucket", Subject("system:serviceaccount:trail:manager")),
+		"grant-to-user": GrantYAML("team-a", "bucket", Subject("manager@example.com")),
+	} {
+		golden(t, name+".yaml", o)
+	}
+}
+
+func TestSubject(t *testing.T) {
+	for user, want := range map[string]string{
+		"system:serviceaccount:a:b": "ServiceAccount a/b",
+		"system:serviceaccount:a":   "User /system:serviceaccount:a",
+		"jane":                      "User /jane",
+	} {
+		s := Subject(user)
+		if got := s.Kind + " " + s.Namespace + "/" + s.Name; got != want {
+			t.Errorf("%s: %s, want %s", user, got, want)
+		}
+	}
+}
+
+// TestShards: shards never move, and trails spread over all of them.
+func TestShards(t *testing.T) {
+	if got := ReceiverShard("22222222-2222-4222-8222-222222222222"); got != 1 {
+		t.Errorf("a trail has moved to shard %d: every installation would lose its configuration for a moment", got)
+	}
+	seen := map[int]int{}
+	for i := range 1600 {
+		seen[ReceiverShard(fmt.Sprintf("%08d-2222-4222-8222-222222222222", i))]++
+	}
+	if len(seen) != ReceiverShards {
+		t.Errorf("%d shards are used", len(seen))
+	}
+	for shard, n := range seen {
+		if n > 300 {
+			t.Errorf("shard %d holds %d of 1600 trails", shard, n)
+		}
+	}
+}
+
+func TestGrantNameIsBounded(t *testing.T) {
+	role, binding := Grant("a", strings.Repeat("s", 253), Subject("jane"))
+	if len(role.Name) > 253 || binding.RoleRef.Name != role.Name {
+		t.Errorf("%d characters, bound to %s", len(role.Name), binding.RoleRef.Name)
+	}
+}
