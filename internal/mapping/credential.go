@@ -51,22 +51,29 @@ func maybeCopy(s string) bool {
 	return strings.HasPrefix(s, "{") || strings.HasPrefix(s, "[")
 }
 
-// credentialNames are the parts of names of query options and of user.extra
-// whose values are taken for credentials.
-var credentialNames = [...]string{
-	"token", "secret", "password", "passwd", "authorization", "signature", "assertion",
-	"apikey", "api_key", "api-key", "accesskey", "access_key", "access-key", "privatekey", "private_key", "private-key",
-	"jwt", "bearer",
-}
+// credentialWords are the parts of names of query options and of user.extra
+// whose values are taken for credentials; credentialNames are whole names.
+var (
+	credentialWords = [...]string{
+		"token", "secret", "passw", "credential", "signature", "authorization", "assertion", "bearer", "jwt",
+		"apikey", "api_key", "api-key", "accesskey", "access_key", "access-key", "privatekey", "private_key", "private-key",
+	}
+	credentialNames = [...]string{"auth", "code", "key", "pass", "pwd", "sig"}
+)
 
 // isCredentialName reports whether the value under this name is hidden.
 func isCredentialName(name string) bool {
+	for _, whole := range credentialNames {
+		if strings.EqualFold(name, whole) {
+			return true
+		}
+	}
 	for i := range len(name) {
-		// The letters with which the parts begin.
+		// The letters with which the words begin.
 		switch name[i] | 0x20 {
-		case 't', 's', 'p', 'a', 'j', 'b':
-			for _, part := range credentialNames {
-				if hasPrefixFold(name[i:], part) {
+		case 't', 's', 'p', 'c', 'a', 'b', 'j':
+			for _, word := range credentialWords {
+				if hasPrefixFold(name[i:], word) {
 					return true
 				}
 			}

@@ -43,7 +43,7 @@ func (c *call) quotesSecret(code int) bool {
 		return false
 	}
 	switch code {
-	case 401, 403, 404, 405, 406, 409, 410, 413, 415, 422, 429, 503, 504:
+	case 401, 403, 404, 409, 410, 429:
 		return false
 	}
 	return true

@@ -23,7 +23,7 @@ type option struct {
 func (m *Mapper) appendQuery(dst []byte, query string, arguments bool) []byte {
 	start := len(dst)
 	dst = append(dst, '{')
-	if len(query) > maxQuery || strings.Count(query, "&") >= maxOptions {
+	if len(query) > maxQuery || strings.Count(query, "&")+strings.Count(query, ";") >= maxOptions {
 		return append(appendOmission(dst, reasonSize, len(query)), '}')
 	}
 	m.parseQuery(query)
@@ -82,8 +82,12 @@ func (m *Mapper) parseQuery(query string) {
 		m.decoded = make([]byte, 0, len(query)) // aliased below: it must not move
 	}
 	for query != "" {
-		var part string
-		part, query, _ = strings.Cut(query, "&")
+		part := query
+		if i := strings.IndexAny(query, "&;"); i >= 0 { // some servers split at both
+			part, query = query[:i], query[i+1:]
+		} else {
+			query = ""
+		}
 		if part == "" {
 			continue
 		}

@@ -3,6 +3,7 @@ package mapping
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -380,5 +381,26 @@ func TestNewRefusesNothingElse(t *testing.T) {
 	}
 	if got := m.kind(groupResource{"", "none"}); got != "None" {
 		t.Errorf("kind %q", got)
+	}
+}
+
+// TestAllocations: mapping an event of a known kind takes no memory.
+func TestAllocations(t *testing.T) {
+	for _, name := range []string{"pod-create-by-controller", "secret-json-patch", "pod-exec", "impersonated-serviceaccount", "deployment-mutated-by-webhook"} {
+		in, err := os.ReadFile("testdata/events/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p auditevent.Parser
+		e, err := p.Parse(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMapper(t)
+		var f record.Facts
+		dst := m.Append(nil, e, testSource, &f)
+		if n := testing.AllocsPerRun(100, func() { dst = m.Append(dst[:0], e, testSource, &f) }); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
 	}
 }

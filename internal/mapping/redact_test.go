@@ -136,7 +136,7 @@ func TestCanary(t *testing.T) {
 					parts := map[string]any{
 						"verb": verb, "objectRef": c.ref, "responseObject": json.RawMessage(body),
 						"requestURI": "/api/v1/x?token=" + canary + "&access_token=" + canary + "&X-Amz-Signature=" + canary +
-							"&Client-Secret=" + canary + "&next=" + canaryJWT + "&pass%77ord=" + canary + "&q=" + "canary.0123456789abcdef",
+							"&code=" + canary + ";Client-Secret=" + canary + "&next=" + canaryJWT + "&pass%77ord=" + canary + "&q=" + "canary.0123456789abcdef",
 						"user": map[string]any{"username": "jane", "extra": map[string]any{
 							"example.com/id-token": []string{canary}, "example.com/session": []string{canaryJWT},
 						}},
