@@ -161,14 +161,18 @@ func (v *verifier) reportHours(since, end time.Time) {
 	}
 }
 
-// checkTail compares the newest digests with the head.
-func (v *verifier) checkTail() {
-	h := v.Head
-	if h == nil {
+// checkHeads compares the digests with those that must exist.
+func (v *verifier) checkHeads() {
+	if len(v.Heads) == 0 {
 		v.notes = append(v.notes, "No head was given: digests that were deleted after "+stamp(v.newest().end)+
 			" would not be noticed. Save `kubectl trail head` outside the bucket and pass it with --head.")
-		return
 	}
+	for i := range v.Heads {
+		v.checkHead(&v.Heads[i])
+	}
+}
+
+func (v *verifier) checkHead(h *record.Head) {
 	end, _ := v.digestEnd(h.Object)
 	if key, ok := v.keys.known[h.Fingerprint]; ok && key.Trust() != h.Trust {
 		v.findings.add(KeyUntrusted, key.where, "the head names another public key with this fingerprint")

@@ -80,7 +80,7 @@ func (v *verifier) listDigests(ctx context.Context) error {
 			break
 		}
 	}
-	if len(v.links) == 0 && v.Head == nil {
+	if len(v.links) == 0 && len(v.Heads) == 0 {
 		return fmt.Errorf("%w below %q", ErrNoDigests, v.Layout.Digests())
 	}
 	if v.oldest.IsZero() && len(v.links) > 0 {
@@ -230,14 +230,14 @@ func (v *verifier) authenticate() {
 }
 
 // findSignatures takes the signatures that a copy has lost from where they also
-// stand: in the next digest, and for the newest one in the head.
+// stand: in the next digest, and in the heads.
 func (v *verifier) findSignatures() {
 	if !v.DetachedSignatures {
 		return
 	}
 	elsewhere := map[string]string{}
-	if v.Head != nil {
-		elsewhere[v.Head.Object] = v.Head.Signature
+	for i := range v.Heads {
+		elsewhere[v.Heads[i].Object] = v.Heads[i].Signature
 	}
 	for _, l := range slices.Backward(v.links) {
 		if l.d == nil {

@@ -28,7 +28,7 @@ func Discover(ctx context.Context, r Reader) ([]Target, error) {
 		if err != nil {
 			return nil, fmt.Errorf("looking for digests: %w", err)
 		}
-		t, ok := parseTarget(info.Key)
+		t, ok := ParseTarget(info.Key)
 		if !ok || seen[t] {
 			continue
 		}
@@ -44,8 +44,8 @@ func Discover(ctx context.Context, r Reader) ([]Target, error) {
 
 func (t Target) key() string { return t.Layout.Digests() + t.Trail }
 
-// parseTarget reads the trail out of the key of one of its digests.
-func parseTarget(key string) (Target, bool) {
+// ParseTarget reads the trail out of the key of one of its digests.
+func ParseTarget(key string) (Target, bool) {
 	name, ok := record.ParseDigestKey(key)
 	if !ok {
 		return Target{}, false

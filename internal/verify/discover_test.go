@@ -32,7 +32,7 @@ func FuzzParseTarget(f *testing.F) {
 	f.Add(fx.Layout.Digest(fx.Name, at("10:00:00")))
 	f.Add("AWSLogs/o-abcdefghij/000000000001/CloudTrail-Digest/x")
 	f.Fuzz(func(t *testing.T, key string) {
-		if target, ok := parseTarget(key); ok && target.Layout.Account == "" {
+		if target, ok := ParseTarget(key); ok && target.Layout.Account == "" {
 			t.Errorf("%q has no account", key)
 		}
 	})

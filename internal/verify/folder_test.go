@@ -79,7 +79,7 @@ func TestFolderWithSidecar(t *testing.T) {
 	f := newFixture(t)
 	dir := f.download(t)
 	o := f.folderOptions(t, dir)
-	o.Head = nil
+	o.Heads = nil
 	wantFindings(t, f.run(t, o), Finding{Kind: DigestSignature, Key: f.Digests[4]})
 
 	sidecar := func(signature string) {

@@ -41,7 +41,7 @@ func (v *verifier) loadKeys(ctx context.Context) error {
 	}
 	if len(v.Keys) == 0 {
 		// A head pins the key that signed it, and its hash all digests before it.
-		v.keys.source, v.keys.pinned = KeysFromBucket, v.Trust != "" || v.Head != nil
+		v.keys.source, v.keys.pinned = KeysFromBucket, v.Trust != "" || len(v.Heads) > 0
 		if err := v.readKeys(ctx); err != nil {
 			return err
 		}

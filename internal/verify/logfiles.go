@@ -164,19 +164,16 @@ const (
 // findUnlisted looks for objects among the log files that no valid digest
 // lists. It returns how many are too new for the digests that were read.
 func (v *verifier) findUnlisted(ctx context.Context) (undigested int, err error) {
-	if len(v.links) == 0 {
-		return 0, nil
-	}
+	covered := v.covered()
 	prefix, after := v.Layout.LogFiles(), ""
 	if !v.Start.IsZero() {
 		after = prefix + v.Start.Add(-maxDelay).UTC().Format("2006/01/02")
 	}
-	last := v.newest()
 	for info, err := range v.list(ctx, prefix, after) {
 		if err != nil {
 			return 0, fmt.Errorf("listing the log files: %w", err)
 		}
-		if !v.complete && info.Key > prefix+last.end.AddDate(0, 0, 1).Format("2006/01/02") {
+		if !v.complete && info.Key > prefix+covered.end.AddDate(0, 0, 1).Format("2006/01/02") {
 			break // closed after the last digest that was read
 		}
 		v.advance(func(p *Progress) { p.Listed++ })
@@ -184,7 +181,7 @@ func (v *verifier) findUnlisted(ctx context.Context) (undigested int, err error)
 			continue
 		}
 		switch {
-		case v.tooNew(info, last):
+		case covered.tooNew(info):
 			undigested++
 		case !v.Start.IsZero() && info.Modified.Before(v.Start.Add(settle)):
 			// Stored before the range: an older digest lists it, or its own range tells.
@@ -195,14 +192,37 @@ func (v *verifier) findUnlisted(ctx context.Context) (undigested int, err error)
 	return undigested, nil
 }
 
-// tooNew tells whether the next digest may still list the file: it was stored
-// after the newest digest was made. A final digest is made when everything has
-// been delivered, so after it only files of the next chain can come.
-func (v *verifier) tooNew(info objectstore.Info, newest *link) bool {
-	if newest.ok && newest.d.Final && v.complete {
-		if closed, ok := record.LogFileTime(info.Key); !ok || closed.Before(newest.end.Truncate(time.Minute)) {
+// coverage is how far the digests reach that are there or, as a head says, must
+// be there.
+type coverage struct {
+	end time.Time
+	// final: everything that was delivered until end is in a digest. Without it
+	// the next digest may still list what was stored shortly before.
+	final bool
+}
+
+func (v *verifier) covered() coverage {
+	var c coverage
+	if len(v.links) > 0 {
+		newest := v.newest()
+		c = coverage{newest.end, newest.ok && newest.d.Final && v.complete}
+	}
+	for i := range v.Heads {
+		if end, _ := v.digestEnd(v.Heads[i].Object); v.complete && end.After(c.end) {
+			c = coverage{end, v.Heads[i].Final}
+		}
+	}
+	return c
+}
+
+// tooNew tells whether the next digest may still list the file. A final digest
+// is made when everything has been delivered, so after it only files of the next
+// chain can come.
+func (c coverage) tooNew(info objectstore.Info) bool {
+	if c.final {
+		if closed, ok := record.LogFileTime(info.Key); !ok || closed.Before(c.end.Truncate(time.Minute)) {
 			return false
 		}
 	}
-	return info.Modified.After(newest.end.Add(-settle))
+	return info.Modified.After(c.end.Add(-settle))
 }

@@ -22,9 +22,12 @@ import (
 const (
 	maxCompressed = 128 << 20
 	maxDigest     = 16 << 20 // inflated: some 40,000 log files in one hour
-	maxLogFile    = 1 << 30  // inflated; it is hashed while it streams
 	maxPlain      = 64 << 10 // a published key
 )
+
+// maxLogFile limits an inflated log file, which is hashed while it streams. It
+// is a variable for tests only.
+var maxLogFile int64 = 1 << 30
 
 // damage says what is wrong with the content of an object, as opposed to an
 // error of the store, of which nothing follows about the object.

@@ -35,6 +35,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestBombsAreCutOff(t *testing.T) {
+	limit(t, &maxLogFile, 1<<20)
 	f := newFixture(t)
 	f.store.Overwrite(f.Digests[0], bomb(t, maxDigest+1))
 	f.store.Overwrite(f.Files[4], bomb(t, maxLogFile+1))
@@ -123,24 +124,25 @@ func (l *flakyLister) List(ctx context.Context, prefix, after string) iter.Seq2[
 	}
 }
 
+func limit[N int | int64](t *testing.T, p *N, n N) {
+	old := *p
+	*p = n
+	t.Cleanup(func() { *p = old })
+}
+
 func TestLimitsOfARun(t *testing.T) {
 	f := newFixture(t)
-	limit := func(p *int, n int) {
-		old := *p
-		*p = n
-		t.Cleanup(func() { *p = old })
-	}
-	limit(&maxDigests, 4)
+	limit(t, &maxDigests, 4)
 	if _, err := Run(context.Background(), f.options()); err == nil || !strings.Contains(err.Error(), "shorter time") {
 		t.Errorf("too many digests: %v", err)
 	}
-	limit(&maxDigests, 5)
-	limit(&maxLogFiles, 9)
+	limit(t, &maxDigests, 5)
+	limit(t, &maxLogFiles, 9)
 	if _, err := Run(context.Background(), f.options()); err == nil || !strings.Contains(err.Error(), "shorter time") {
 		t.Errorf("too many log files: %v", err)
 	}
-	limit(&maxLogFiles, 10)
-	limit(&maxFindings, 3)
+	limit(t, &maxLogFiles, 10)
+	limit(t, &maxFindings, 3)
 	for _, key := range f.Files {
 		f.store.Delete(key)
 	}

@@ -45,11 +45,12 @@ type Options struct {
 	// Trust is the hex SHA-256 of the installation's first public key (PKCS#1
 	// DER). With it only that key and its successors count.
 	Trust string
-	// Head is the newest digest as known from outside the bucket, or nil.
-	Head *record.Head
+	// Heads are digests that must exist, as known from outside the bucket: the
+	// newest one from the trail's status, and anchors that were kept elsewhere.
+	Heads []record.Head
 	// DetachedSignatures is set for a copy that may have lost the objects'
 	// metadata: a signature that is not there is then taken from the next
-	// digest, or from Head.
+	// digest, or from one of Heads.
 	DetachedSignatures bool
 
 	// Workers is the number of objects read at the same time; 0 means 8.
@@ -94,8 +95,10 @@ func newVerifier(o Options) (*verifier, error) {
 	if o.Workers <= 0 {
 		o.Workers = defaultWorkers
 	}
-	if err := checkHead(&o); err != nil {
-		return nil, err
+	for i := range o.Heads {
+		if err := checkHead(&o, &o.Heads[i]); err != nil {
+			return nil, err
+		}
 	}
 	o.Trust = strings.ToLower(o.Trust)
 	if !o.Start.IsZero() && !o.End.IsZero() && !o.End.After(o.Start) {
@@ -104,19 +107,16 @@ func newVerifier(o Options) (*verifier, error) {
 	return &verifier{Options: o, retryDelay: time.Second}, nil
 }
 
-func checkHead(o *Options) error {
-	if o.Head == nil {
-		return nil
-	}
+func checkHead(o *Options, h *record.Head) error {
 	arn := record.TrailARN(o.Layout.Region, o.Layout.Account, o.Trail)
-	if o.Head.TrailARN != arn {
-		return fmt.Errorf("the head belongs to the trail %q, not to %q", o.Head.TrailARN, arn)
+	if h.TrailARN != arn {
+		return fmt.Errorf("the head belongs to the trail %q, not to %q", h.TrailARN, arn)
 	}
-	if o.Bucket != "" && o.Head.Bucket != o.Bucket {
-		return fmt.Errorf("the head belongs to the bucket %q, not to %q", o.Head.Bucket, o.Bucket)
+	if o.Bucket != "" && h.Bucket != o.Bucket {
+		return fmt.Errorf("the head belongs to the bucket %q, not to %q", h.Bucket, o.Bucket)
 	}
-	if name, ok := record.ParseDigestKey(o.Head.Object); !ok || o.Layout.Digest(o.Trail, name.End) != o.Head.Object {
-		return fmt.Errorf("the head names the object %q, which is no digest of the trail", o.Head.Object)
+	if name, ok := record.ParseDigestKey(h.Object); !ok || o.Layout.Digest(o.Trail, name.End) != h.Object {
+		return fmt.Errorf("the head names the object %q, which is no digest of the trail", h.Object)
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func (v *verifier) run(ctx context.Context) (*Result, error) {
 	}
 	v.authenticate()
 	v.checkChain()
-	v.checkTail()
+	v.checkHeads()
 	if err := v.checkLogFiles(ctx); err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (v *verifier) result(undigested int) *Result {
 		Bucket:          v.Bucket,
 		KeySource:       v.keys.source,
 		KeysPinned:      v.keys.pinned,
-		HeadChecked:     v.Head != nil,
+		HeadChecked:     len(v.Heads) > 0,
 		Digests:         Count{Total: len(v.links)},
 		LogFiles:        Count{Total: v.progress.LogFilesTotal, Valid: v.valid},
 		Undigested:      undigested,

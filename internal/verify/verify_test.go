@@ -53,9 +53,8 @@ func emptyFixture(t testing.TB) *fixture {
 }
 
 func (f *fixture) options() Options {
-	head := f.Last.Head
 	return Options{Reader: f.store, Layout: f.Layout, Trail: f.Name, Bucket: f.Bucket,
-		Trust: f.Keys[0].SHA256, Head: &head}
+		Trust: f.Keys[0].SHA256, Heads: []record.Head{f.Last.Head}}
 }
 
 // content changes an object's content.
@@ -199,8 +198,8 @@ func TestTampering(t *testing.T) {
 		"a digest is no gzip": {
 			func(_ *testing.T, f *fixture, _ *Options) { f.store.Overwrite(f.Digests[4], []byte("{}")) },
 			func(f *fixture) []Finding {
-				// Its log files are newer than the newest digest that is left.
-				return []Finding{{Kind: DigestInvalid, Key: f.Digests[4]}}
+				return []Finding{{Kind: DigestInvalid, Key: f.Digests[4]},
+					{Kind: LogFileUnlisted, Key: f.Files[8]}, {Kind: LogFileUnlisted, Key: f.Files[9]}}
 			},
 		},
 		"a digest in the middle is deleted": {
@@ -257,10 +256,16 @@ func TestTampering(t *testing.T) {
 					f.store.Delete(key)
 				}
 			},
-			func(f *fixture) []Finding { return []Finding{{Kind: DigestMissing, Key: f.Digests[4]}} },
+			func(f *fixture) []Finding {
+				want := []Finding{{Kind: DigestMissing, Key: f.Digests[4]}}
+				for _, key := range f.Files {
+					want = append(want, Finding{Kind: LogFileUnlisted, Key: key})
+				}
+				return want
+			},
 		},
 		"the head names another digest": {
-			func(_ *testing.T, f *fixture, o *Options) { o.Head.HashValue = strings.Repeat("0", 64) },
+			func(_ *testing.T, f *fixture, o *Options) { o.Heads[0].HashValue = strings.Repeat("0", 64) },
 			func(f *fixture) []Finding { return []Finding{{Kind: HeadMismatch, Key: f.Digests[4]}} },
 		},
 		"a signature is removed": {
@@ -273,7 +278,7 @@ func TestTampering(t *testing.T) {
 			},
 		},
 		"the bucket was copied": {
-			func(_ *testing.T, _ *fixture, o *Options) { o.Bucket, o.Head = "copy", nil },
+			func(_ *testing.T, _ *fixture, o *Options) { o.Bucket, o.Heads = "copy", nil },
 			func(f *fixture) []Finding {
 				var want []Finding
 				for _, key := range f.Digests {
@@ -290,7 +295,7 @@ func TestTampering(t *testing.T) {
 				f.Restart(at("14:30:00"))
 				f.Forget()
 				f.Hours(t, 2, 0)
-				*o.Head = f.Last.Head
+				o.Heads[0] = f.Last.Head
 			},
 			func(f *fixture) []Finding { return []Finding{{Kind: ChainCut, Key: f.Digests[5]}} },
 		},
@@ -299,7 +304,7 @@ func TestTampering(t *testing.T) {
 				f.Hours(t, 2, 0)
 				f.Restart(at("16:30:00"))
 				f.Hours(t, 1, 0)
-				*o.Head = f.Last.Head
+				o.Heads[0] = f.Last.Head
 				f.store.Delete(f.Digests[5])
 				f.store.Delete(f.Digests[6])
 			},
@@ -311,7 +316,7 @@ func TestTampering(t *testing.T) {
 			func(t *testing.T, f *fixture, o *Options) {
 				f.Restart(at("13:30:00"))
 				f.Window(t, at("14:00:01"), 0, false)
-				*o.Head = f.Last.Head
+				o.Heads[0] = f.Last.Head
 			},
 			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[5]}} },
 		},
@@ -326,7 +331,7 @@ func TestTampering(t *testing.T) {
 						Files: []record.DigestLogFile{file}, Signer: f.Key,
 					})
 				}
-				*o.Head = f.Last.Head
+				o.Heads[0] = f.Last.Head
 			},
 			func(f *fixture) []Finding { return []Finding{{Kind: LogFileDuplicate, Key: f.Files[10]}} },
 		},
@@ -337,7 +342,7 @@ func TestTampering(t *testing.T) {
 					Window:   digest.Window{Start: f.End(), End: f.End().Add(time.Hour)},
 					Sequence: 8, ChainID: f.Last.Head.ChainID, Previous: f.Last.Previous(), Signer: f.Key,
 				})
-				*o.Head = f.Last.Head
+				o.Heads[0] = f.Last.Head
 			},
 			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[5]}} },
 		},
@@ -345,7 +350,7 @@ func TestTampering(t *testing.T) {
 			func(t *testing.T, f *fixture, o *Options) {
 				f.Final(t, at("14:30:00"), 0)
 				f.Hours(t, 1, 0)
-				*o.Head = f.Last.Head
+				o.Heads[0] = f.Last.Head
 			},
 			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[6]}} },
 		},
@@ -359,7 +364,7 @@ func TestTampering(t *testing.T) {
 					Sequence: 6, ChainID: f.Last.Head.ChainID, Previous: f.Last.Previous(),
 					Files: []record.DigestLogFile{file}, Signer: f.Key,
 				})
-				*o.Head = f.Last.Head
+				o.Heads[0] = f.Last.Head
 			},
 			func(f *fixture) []Finding {
 				return []Finding{{Kind: LogFileElsewhere, Key: f.Files[10]}, {Kind: LogFileUnlisted, Key: f.Files[10]}}
@@ -477,7 +482,7 @@ func TestWithoutHeadDeletedTailGoesUnnoticedAndIsSaid(t *testing.T) {
 	f := newFixture(t)
 	f.store.Delete(f.Digests[4])
 	o := f.options()
-	o.Head = nil
+	o.Heads = nil
 	r := f.run(t, o)
 	if r.HeadChecked || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "No head was given") {
 		t.Errorf("the result does not say that there was no head: %+v", r.Notes)
@@ -549,7 +554,7 @@ func TestKeys(t *testing.T) {
 	t.Run("a trail forged with another key", func(t *testing.T) {
 		f := newFixture(t)
 		o := f.options()
-		o.Head = nil
+		o.Heads = nil
 		o.Trust = stranger.Trust()
 		r := f.run(t, o)
 		if r.Digests.Valid != 0 || !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Kind == KeyUntrusted && f.Key == stranger.Trust() }) {
@@ -591,7 +596,7 @@ func TestKeys(t *testing.T) {
 	t.Run("no pin", func(t *testing.T) {
 		f := newFixture(t)
 		o := f.options()
-		o.Trust, o.Head = "", nil
+		o.Trust, o.Heads = "", nil
 		r := f.run(t, o)
 		if r.KeysPinned || !slices.ContainsFunc(r.Notes, func(s string) bool { return strings.Contains(s, "not pinned") }) {
 			t.Errorf("the result does not say that the keys are not pinned: %+v", r)
@@ -602,9 +607,9 @@ func TestKeys(t *testing.T) {
 func TestRunRefuses(t *testing.T) {
 	f := newFixture(t)
 	for name, change := range map[string]func(*Options){
-		"the head of another trail":  func(o *Options) { o.Head.TrailARN = "x" },
-		"the head of another bucket": func(o *Options) { o.Head.Bucket = "x" },
-		"a head that is no digest":   func(o *Options) { o.Head.Object = "x" },
+		"the head of another trail":  func(o *Options) { o.Heads[0].TrailARN = "x" },
+		"the head of another bucket": func(o *Options) { o.Heads[0].Bucket = "x" },
+		"a head that is no digest":   func(o *Options) { o.Heads[0].Object = "x" },
 		"an end before the start":    func(o *Options) { o.Start, o.End = at("10:00:00"), at("09:00:00") },
 		"a key that is none":         func(o *Options) { o.Keys = []record.PublishedKey{{}} },
 	} {
@@ -615,7 +620,7 @@ func TestRunRefuses(t *testing.T) {
 		}
 	}
 	o := f.options()
-	o.Head, o.Layout.Prefix = nil, "nowhere"
+	o.Heads, o.Layout.Prefix = nil, "nowhere"
 	if _, err := Run(context.Background(), o); !errors.Is(err, ErrNoDigests) {
 		t.Errorf("an empty bucket: got %v, want ErrNoDigests", err)
 	}

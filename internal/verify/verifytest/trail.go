@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,16 +66,33 @@ func (tr *Trail) End() time.Time { return tr.end }
 // Rotate makes and publishes a new key, signed by the one before.
 func (tr *Trail) Rotate(t testing.TB) {
 	t.Helper()
-	key, err := signing.Generate()
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := cachedKey(t, len(tr.Keys))
 	published, err := signing.Publish(key.Public(), tr.end, tr.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	tr.Put(t, tr.Layout.DigestKey(published.Fingerprint), record.MustJSON(published), nil)
 	tr.Key, tr.Keys = key, append(tr.Keys, published)
+}
+
+var keyCache struct {
+	sync.Mutex
+	keys []*signing.PrivateKey
+}
+
+// cachedKey returns the nth key of every trail: making one takes long.
+func cachedKey(t testing.TB, n int) *signing.PrivateKey {
+	t.Helper()
+	keyCache.Lock()
+	defer keyCache.Unlock()
+	for len(keyCache.keys) <= n {
+		key, err := signing.Generate()
+		if err != nil {
+			t.Fatal(err)
+		}
+		keyCache.keys = append(keyCache.keys, key)
+	}
+	return keyCache.keys[n]
 }
 
 // Hours writes n hours, each with a digest of the given number of log files.

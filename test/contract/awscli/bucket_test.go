@@ -148,9 +148,9 @@ func (b *bucket) Bucket(_ context.Context, name string) (objectstore.Store, erro
 // verify runs our own verifier with a pin and the head.
 func (b *bucket) verify(t *testing.T) *verify.Result {
 	t.Helper()
-	head := b.Last.Head
 	r, err := verify.Run(t.Context(), verify.Options{
-		Reader: b.store, Layout: b.Layout, Trail: b.Name, Bucket: b.Trail.Bucket, Trust: b.Keys[0].SHA256, Head: &head,
+		Reader: b.store, Layout: b.Layout, Trail: b.Name, Bucket: b.Trail.Bucket, Trust: b.Keys[0].SHA256,
+		Heads: []record.Head{b.Last.Head},
 	})
 	if err != nil {
 		t.Fatal(err)
