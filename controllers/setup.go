@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -97,6 +98,13 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 		if err := add("ping", healthz.Ping); err != nil {
 			return nil, err
 		}
+	}
+	resources, err := discovery.NewDiscoveryClientForConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := mgr.Add(&installation.Kinds{Discovery: resources, Publisher: made.Publisher}); err != nil {
+		return nil, err
 	}
 	trails := &trail.Reconciler{
 		Client: mgr.GetClient(), Config: o.Config, Installation: made, Open: o.Open, DenyHosts: apiServerHosts(cfg),

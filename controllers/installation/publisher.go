@@ -54,7 +54,7 @@ func NewPublisher(c client.Client, namespace string) *Publisher {
 
 // Base is the installation's part of the configuration.
 type Base struct {
-	Config receiverconfig.Config // without Version, Generation and Files
+	Config receiverconfig.Config // without Version, Generation, Kinds and Files
 	PEM    map[string][]byte     // by file name
 }
 
@@ -66,13 +66,30 @@ func (p *Publisher) SetBase(ctx context.Context, b Base) error {
 		return err
 	}
 	next := b.Config
-	next.Version, next.Generation = receiverconfig.Version, p.config.Generation
+	next.Version, next.Generation, next.Kinds = receiverconfig.Version, p.config.Generation, p.config.Kinds
 	files := maps.Clone(b.PEM)
 	next.Files = p.list(files)
 	if p.base.version != "" && reflect.DeepEqual(next, p.config) && p.listed(files) {
 		return nil
 	}
 	return p.write(ctx, next, files)
+}
+
+// SetKinds renders the kinds of the cluster's resources, as the next snapshot if
+// they differ from the last.
+func (p *Publisher) SetKinds(ctx context.Context, list []receiverconfig.Kind) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	if slices.Equal(list, p.config.Kinds.List) {
+		return nil
+	}
+	next := p.config
+	next.Kinds = receiverconfig.Kinds{Snapshot: p.config.Kinds.Snapshot + 1, List: list}
+	next.Files = p.list(p.base.files)
+	return p.write(ctx, next, p.base.files)
 }
 
 // Trail returns the file of a trail as it was last rendered; ok is false when
