@@ -1,0 +1,112 @@
+package intake
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Certificates are what the server shows and whom it trusts. They can be
+// replaced while the server runs. The zero value refuses every handshake until
+// Set is called.
+type Certificates struct {
+	current atomic.Pointer[trust]
+}
+
+// trust is one state of Certificates.
+type trust struct {
+	config *tls.Config
+	roots  *x509.CertPool
+}
+
+// Set puts certificates in force, all in PEM: the server's chain and key, and
+// the issuers of the clients' certificates. On an error the last ones stay.
+func (c *Certificates) Set(cert, key, clientCA []byte) error {
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return errors.New("the server certificate and its key are not a matching pair in PEM")
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(clientCA) {
+		return errors.New("the client CA holds no certificate in PEM")
+	}
+	c.current.Store(&trust{roots: roots, config: &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		NextProtos:   []string{"h2", "http/1.1"},
+		Certificates: []tls.Certificate{pair},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    roots,
+	}})
+	return nil
+}
+
+// config returns what a server uses for all its connections.
+func (c *Certificates) config() *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		ClientAuth: tls.RequireAndVerifyClientCert,
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			if t := c.current.Load(); t != nil {
+				return t.config, nil
+			}
+			return nil, errors.New("there is no certificate yet")
+		},
+	}
+}
+
+// peer is the trust under which the client of a connection was verified last.
+type peer struct {
+	mu sync.Mutex
+	by *trust
+}
+
+type peerKey struct{}
+
+// verified serves requests of clients whose certificates are good now: a
+// connection may be older than the expiry of its certificate or the last Set.
+func (c *Certificates) verified(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, _ := r.Context().Value(peerKey{}).(*peer)
+		if p == nil || r.TLS == nil || c.verify(p, r.TLS, time.Now()) != nil {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "the client certificate is not valid any more", http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (c *Certificates) verify(p *peer, state *tls.ConnectionState, now time.Time) error {
+	if len(state.PeerCertificates) == 0 {
+		return errors.New("no certificate")
+	}
+	leaf := state.PeerCertificates[0]
+	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+		return errors.New("certificate expired")
+	}
+	t := c.current.Load()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.by == t {
+		return nil
+	}
+	intermediates := x509.NewCertPool()
+	for _, cert := range state.PeerCertificates[1:] {
+		intermediates.AddCert(cert)
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots: t.roots, Intermediates: intermediates, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return fmt.Errorf("certificate not trusted: %w", err)
+	}
+	p.by = t
+	return nil
+}

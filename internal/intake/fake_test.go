@@ -1,0 +1,143 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/spool"
+)
+
+// memorySpool is the part of a spool that intake uses, without a disk.
+type memorySpool struct {
+	spool.Spool // what intake must not call panics
+
+	mu     sync.Mutex
+	chunks []spool.Chunk
+	known  map[spool.ID]spool.Position
+	docs   map[string][]byte
+	err    error // of Append
+	// entered gets a value when Append begins, which then waits for hold.
+	entered, hold chan struct{}
+	forget        bool // do not keep Data
+}
+
+func newMemorySpool() *memorySpool {
+	return &memorySpool{known: map[spool.ID]spool.Position{}, docs: map[string][]byte{}}
+}
+
+func (m *memorySpool) Append(_ context.Context, chunks []spool.Chunk, ops ...spool.Op) ([]spool.Appended, error) {
+	if m.hold != nil {
+		m.entered <- struct{}{}
+		<-m.hold
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return nil, m.err
+	}
+	var out []spool.Appended
+	for _, c := range chunks {
+		if at, ok := m.known[c.ID]; ok {
+			out = append(out, spool.Appended{Position: at, Duplicate: true})
+			continue
+		}
+		c.Data = bytes.Clone(c.Data)
+		if m.forget {
+			c.Data = nil
+		}
+		m.chunks = append(m.chunks, c)
+		at := spool.Position(len(m.chunks))
+		m.known[c.ID] = at
+		out = append(out, spool.Appended{Position: at})
+	}
+	for _, op := range ops {
+		if op.Value == nil {
+			delete(m.docs, op.Key)
+		} else {
+			m.docs[op.Key] = bytes.Clone(op.Value)
+		}
+	}
+	return out, nil
+}
+
+func (m *memorySpool) Scan(prefix string, fn func(string, []byte) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var keys []string
+	for k := range m.docs {
+		if strings.HasPrefix(k, prefix) {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		if err := fn(k, m.docs[k]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *memorySpool) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
+// content is what a spool holds.
+type content struct {
+	Items                        []string // of audit chunks
+	Own                          []record.OwnEvent
+	Skipped, Quarantined, Chunks int
+	Docs                         []quarantined
+}
+
+func (m *memorySpool) content(t testing.TB) content {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var c content
+	for _, chunk := range m.chunks {
+		n := 0
+		for item, err := range spool.Items(chunk.Data) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+			if chunk.Kind == spool.KindAudit {
+				c.Items = append(c.Items, string(item))
+				continue
+			}
+			var own record.OwnEvent
+			if err := json.Unmarshal(item, &own); err != nil {
+				t.Fatal(err)
+			}
+			c.Own = append(c.Own, own)
+		}
+		if n != chunk.Items && !m.forget {
+			t.Errorf("a chunk says %d items and has %d", chunk.Items, n)
+		}
+		c.Chunks++
+		c.Skipped += chunk.Skipped
+		c.Quarantined += chunk.Quarantined
+	}
+	var keys []string
+	for k := range m.docs {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		var q quarantined
+		if err := json.Unmarshal(m.docs[k], &q); err != nil {
+			t.Fatal(err)
+		}
+		c.Docs = append(c.Docs, q)
+	}
+	return c
+}

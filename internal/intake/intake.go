@@ -1,0 +1,206 @@
+// Package intake receives audit events from API servers. It answers 200 only
+// when the spool has made them durable, and always when it has: kube-apiserver
+// repeats every other answer five times and then drops the batch, so that a
+// bad item is set aside and counted instead of refused.
+package intake
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+	"k8s.io/utils/clock"
+
+	"github.com/trail-operator/trail-operator/internal/auditevent"
+	"github.com/trail-operator/trail-operator/internal/failpoint"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/spool"
+)
+
+// PathPrefix begins the path /v1/audit/<cluster>/<apiserver> that Handler serves.
+const PathPrefix = "/v1/audit/"
+
+// Defaults of Options.
+const (
+	DefaultMemoryBytes     = 64 << 20
+	DefaultProgressTimeout = 10 * time.Second
+)
+
+// Options are what a Handler works with.
+type Options struct {
+	Spool spool.Spool
+	Clock clock.PassiveClock
+	Log   logr.Logger
+	// Registerer receives the metrics; nil for none.
+	Registerer prometheus.Registerer
+	// MemoryBytes is what all POSTs in flight may buffer together, by default
+	// DefaultMemoryBytes.
+	MemoryBytes int64
+	// ProgressTimeout is how long a body may take for its next 64 KiB, by
+	// default DefaultProgressTimeout.
+	ProgressTimeout time.Duration
+}
+
+// Handler serves POST /v1/audit/<cluster>/<apiserver> to clients whose verified
+// certificate names exactly that cluster and API server.
+type Handler struct {
+	o          Options
+	settings   atomic.Pointer[settings]
+	memory     *semaphore.Weighted
+	metrics    *metrics
+	sources    sources
+	quarantine quarantine
+	denials    limiter
+	splitters  sync.Pool // of *auditevent.Splitter
+	buffers    sync.Pool // of *[]byte, for the items of a chunk
+}
+
+// settings are the part of the configuration on which intake depends.
+type settings struct {
+	account    string
+	keepBodies bool
+}
+
+// New returns a handler that answers 503 until Configure is called. It reads
+// what is in quarantine from the spool.
+func New(o Options) (*Handler, error) {
+	if o.MemoryBytes == 0 {
+		o.MemoryBytes = DefaultMemoryBytes
+	}
+	if o.ProgressTimeout == 0 {
+		o.ProgressTimeout = DefaultProgressTimeout
+	}
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{
+		o: o, metrics: m, memory: semaphore.NewWeighted(o.MemoryBytes),
+		splitters: sync.Pool{New: func() any { return new(auditevent.Splitter) }},
+		buffers:   sync.Pool{New: func() any { return new([]byte) }},
+	}
+	h.quarantine.dropped = func(n int) { m.dropped.Add(float64(n)) }
+	return h, h.quarantine.load(o.Spool)
+}
+
+// Configure says which account's API servers are served, and whether the
+// bodies of sensitive objects are stored.
+func (h *Handler) Configure(account string, keepSensitiveBodies bool) {
+	h.settings.Store(&settings{account, keepSensitiveBodies})
+}
+
+// Sources returns the API servers that have posted since the start, at most
+// maxSources of them.
+func (h *Handler) Sources() []receiverstatus.Source { return h.sources.list() }
+
+// Duplicates is the number of items since the start that were stored already.
+func (h *Handler) Duplicates() int64 { return h.metrics.duplicates.Load() }
+
+// ServeHTTP stores the events of one POST.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.metrics.inFlight.Inc()
+	defer h.metrics.inFlight.Dec()
+	// Answers are short: who does not take one is gone.
+	control := http.NewResponseController(w)
+	answer := func(code int, text string) {
+		h.metrics.posts.WithLabelValues(strconv.Itoa(code)).Inc()
+		if err := control.SetWriteDeadline(time.Now().Add(h.o.ProgressTimeout)); err != nil {
+			h.o.Log.V(1).Info("No deadline for an answer", "reason", err.Error())
+		}
+		if code == http.StatusOK {
+			w.WriteHeader(code)
+			return
+		}
+		http.Error(w, text, code)
+	}
+	later := func(code int, text string) {
+		w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(3))) //nolint:gosec // spreads clients; nobody gains by guessing it
+		answer(code, text)
+	}
+
+	s := h.settings.Load()
+	if s == nil {
+		later(http.StatusServiceUnavailable, "the receiver has no configuration yet")
+		return
+	}
+	from, code, reason := identify(r, s.account)
+	if code != 0 {
+		h.deny(r, code, reason)
+		answer(code, reason)
+		return
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		answer(http.StatusMethodNotAllowed, "audit events are sent with POST")
+		return
+	}
+
+	weight, err := h.reserve(r)
+	if err != nil {
+		later(http.StatusTooManyRequests, "too many events are on their way; try again")
+		return
+	}
+	defer h.memory.Release(weight)
+
+	body := &progressReader{body: r.Body, control: control, timeout: h.o.ProgressTimeout}
+	err = h.receive(r, from, s.keepBodies, body)
+	h.metrics.bytes.Add(float64(body.total))
+	var cut *auditevent.ReadError
+	switch {
+	case err == nil:
+		h.sources.posted(from, h.o.Clock.Now())
+		failpoint.Hit("intake/before-answer")
+		answer(http.StatusOK, "")
+	case errors.As(err, &cut):
+		// The client is gone, or too slow: it sends all of it again, and what
+		// is stored of it already is recognised by its chunks.
+		h.metrics.posts.WithLabelValues("cut").Inc()
+		cause := "cut short"
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			cause = "too slow"
+		}
+		h.o.Log.V(1).Info("A POST was given up", "source", from.String(), "cause", cause, "bytes", body.total)
+		panic(http.ErrAbortHandler)
+	default:
+		body.drain()
+		if errors.Is(err, spool.ErrFull) {
+			later(http.StatusServiceUnavailable, "the receiver's volume is full; try again")
+			return
+		}
+		h.o.Log.Error(err, "Events could not be stored; the API server sends them again", "source", from.String())
+		later(http.StatusServiceUnavailable, "the events could not be stored; try again")
+	}
+}
+
+// deny logs who was refused, not more than once a second: a misconfigured API
+// server comes back ten times a second.
+func (h *Handler) deny(r *http.Request, code int, reason string) {
+	quiet, ok := h.denials.allow(h.o.Clock.Now())
+	if !ok {
+		return
+	}
+	name := ""
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		name = r.TLS.PeerCertificates[0].Subject.CommonName
+	}
+	h.o.Log.Info("Refused a POST; nothing of it is stored", "reason", reason, "status", code,
+		"path", shorten(r.URL.Path), "certificate", shorten(name), "address", r.RemoteAddr, "notLogged", quiet)
+}
+
+// shorten bounds what a client can put into a log line.
+func shorten(s string) string {
+	const most = 128
+	if len(s) > most {
+		s = s[:most]
+	}
+	return strings.ToValidUTF8(s, "?")
+}

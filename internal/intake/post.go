@@ -1,0 +1,107 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/trail-operator/trail-operator/internal/auditevent"
+	"github.com/trail-operator/trail-operator/internal/failpoint"
+	"github.com/trail-operator/trail-operator/internal/spool"
+)
+
+const (
+	// appendTimeout is shorter than the 30 s after which kube-apiserver gives up.
+	appendTimeout = 25 * time.Second
+	// keptBuffer is the largest buffer that is kept for the next POST.
+	keptBuffer = 1 << 20
+)
+
+// post is one POST: it fills one chunk after the other and appends each.
+type post struct {
+	h          *Handler
+	ctx        context.Context //nolint:containedctx // lives as long as the request
+	source     string
+	keepBodies bool
+	received   time.Time
+
+	item    []byte // as it is stored
+	data    []byte
+	items   int
+	skipped int
+	bad     badItems
+}
+
+// receive stores a body. Chunks are appended one by one, so that memory does
+// not grow with the body; what a body that is cut short leaves behind is
+// recognised when it is sent again.
+func (h *Handler) receive(r *http.Request, from source, keepBodies bool, body *progressReader) error {
+	splitter := h.splitters.Get().(*auditevent.Splitter)
+	defer h.splitters.Put(splitter)
+	buffer := h.buffers.Get().(*[]byte)
+	if want := chunkCapacity(r.ContentLength); cap(*buffer) < want {
+		*buffer = make([]byte, 0, want)
+	}
+	p := &post{
+		h: h, ctx: r.Context(), source: from.String(), keepBodies: keepBodies,
+		received: h.o.Clock.Now(), data: (*buffer)[:0],
+	}
+	defer func() {
+		if *buffer = p.data[:0]; cap(p.data) > keptBuffer {
+			*buffer = nil
+		}
+		h.buffers.Put(buffer)
+	}()
+	return splitter.Split(p.source, body, p)
+}
+
+// Item takes one item of the body.
+func (p *post) Item(it *auditevent.Item) error {
+	switch e := it.Event; {
+	case e == nil:
+		p.bad.add(it)
+	case !e.MakesRecord():
+		p.skipped++
+	default:
+		p.item = e.AppendStored(p.item[:0], p.keepBodies)
+		p.data = spool.AppendItem(p.data, p.item)
+		p.items++
+	}
+	return nil
+}
+
+// Cut appends the chunk that the items since the last one make.
+func (p *post) Cut(id [32]byte) error {
+	chunks := [2]spool.Chunk{{
+		ID: id, Kind: spool.KindAudit, Source: p.source, Received: p.received,
+		Items: p.items, Data: p.data, Skipped: p.skipped, Quarantined: p.bad.count,
+	}}
+	n := 1
+	var ops []spool.Op
+	var done func(error)
+	if p.bad.count > 0 {
+		chunks[1], ops, done = p.h.quarantine.prepare(id, p.source, p.received, &p.bad)
+		n = 2
+		p.h.o.Log.Info("Items that cannot become records are in quarantine", "source", p.source,
+			"items", p.bad.count, "reason", p.bad.items[0].reason, "chunk", fmt.Sprintf("%x", id[:8]))
+	}
+	// A client that leaves now comes back with the same events: finish.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), appendTimeout)
+	defer cancel()
+	failpoint.Hit("intake/before-append")
+	start := time.Now()
+	appended, err := p.h.o.Spool.Append(ctx, chunks[:n], ops...)
+	p.h.metrics.appendSeconds.Observe(time.Since(start).Seconds())
+	if done != nil {
+		done(err)
+	}
+	if err != nil {
+		return err
+	}
+	failpoint.Hit("intake/after-append")
+	p.h.metrics.stored(p, appended[0].Duplicate)
+	p.data, p.items, p.skipped = p.data[:0], 0, 0
+	p.bad.reset()
+	return nil
+}
