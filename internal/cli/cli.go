@@ -18,6 +18,7 @@ import (
 	"github.com/trail-operator/trail-operator/internal/cli/head"
 	"github.com/trail-operator/trail-operator/internal/cli/kube"
 	"github.com/trail-operator/trail-operator/internal/cli/status"
+	"github.com/trail-operator/trail-operator/internal/cli/validatelogs"
 	"github.com/trail-operator/trail-operator/internal/cli/webhookconfig"
 )
 
@@ -97,6 +98,7 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	root.AddCommand(
 		status.NewCommand(cluster, streams, clock.RealClock{}),
 		head.NewCommand(cluster, streams),
+		validatelogs.NewCommand(cluster, streams),
 		grant.NewCommand(cluster, streams),
 		auditpolicy.NewCommand(streams),
 		webhookconfig.NewCommand(cluster, streams, clock.RealClock{}),

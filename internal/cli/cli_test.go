@@ -51,7 +51,7 @@ func TestCompletion(t *testing.T) {
 		argv []string
 		want []string
 	}{
-		"commands":      {[]string{"/usr/bin/kubectl_complete-trail", ""}, []string{"audit-policy\t", "grant\t", "head\t", "status\t", "webhook-config\t"}},
+		"commands":      {[]string{"/usr/bin/kubectl_complete-trail", ""}, []string{"audit-policy\t", "grant\t", "head\t", "status\t", "validate-logs\t", "webhook-config\t"}},
 		"windows":       {[]string{"kubectl_complete-trail.exe", "he"}, []string{"head\t"}},
 		"through cobra": {[]string{"kubectl-trail", "__complete", "status", "--output", ""}, []string{"wide\n", "json\n", "yaml\n", "name\n"}},
 		"flags":         {[]string{"kubectl_complete-trail", "status", "--names"}, []string{"--namespace\t"}},

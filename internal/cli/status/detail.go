@@ -52,9 +52,12 @@ func conditions(b *strings.Builder, t *v1alpha1.Trail, now time.Time, colors boo
 			fmt.Fprintf(b, " for %s", s)
 		}
 		b.WriteString("\n")
-		// A message may hold a manifest to apply, so its lines are kept.
-		for line := range strings.Lines(c.Message) {
-			b.WriteString(strings.TrimRight("  "+table.Clean(strings.TrimRight(line, "\r\n")), " ") + "\n")
+		// A message may end in a manifest to apply, which must be fit to be copied:
+		// an indented --- separates nothing.
+		first, manifest, _ := strings.Cut(c.Message, "\n")
+		fmt.Fprintf(b, "  %s\n", table.Clean(first))
+		for line := range strings.Lines(manifest) {
+			b.WriteString(table.Clean(strings.TrimRight(line, "\r\n")) + "\n")
 		}
 	}
 }

@@ -30,10 +30,10 @@ func cluster() *clitest.Cluster {
 	denied.Generation = 3
 	denied.Status.Conditions = []metav1.Condition{
 		clitest.Condition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonCredentialsNotReadable,
-			"The operator may not read the Secret denied-bucket. Apply:\n\nkind: Role\nmetadata:\n  name: \x1b[2Jx"),
+			"The operator may not read the Secret denied-bucket. Apply:\nkind: Role\nmetadata:\n  name: \x1b[2Jx\n---\nkind: RoleBinding\n"),
 		clitest.Condition(v1alpha1.ConditionDelivering, metav1.ConditionUnknown, v1alpha1.ReasonNothingToDeliver, "No file was due so far."),
 		clitest.Condition(v1alpha1.ConditionBucketReady, metav1.ConditionFalse, v1alpha1.ReasonCredentialsNotReadable,
-			"The operator may not read the Secret denied-bucket. Apply:\n\nkind: Role\nmetadata:\n  name: \x1b[2Jx"),
+			"The operator may not read the Secret denied-bucket. Apply:\nkind: Role\nmetadata:\n  name: \x1b[2Jx\n---\nkind: RoleBinding\n"),
 		clitest.Condition(v1alpha1.ConditionDigestsCurrent, metav1.ConditionTrue, v1alpha1.ReasonDigestDelivered, "not to be shown"),
 		clitest.Condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonCredentialsNotReadable, "Apply the Role."),
 	}
