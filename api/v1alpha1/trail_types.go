@@ -122,7 +122,7 @@ type Destination struct {
 
 // Keys of the Secret that credentialsSecretRef names.
 const (
-	SecretAccessKeyID     = "AWS_ACCESS_KEY_ID"
+	SecretAccessKeyID     = "AWS_ACCESS_KEY_ID"     //nolint:gosec // the name of a key, not a credential
 	SecretSecretAccessKey = "AWS_SECRET_ACCESS_KEY" //nolint:gosec // the name of a key, not a credential
 	SecretSessionToken    = "AWS_SESSION_TOKEN"     //nolint:gosec // the name of a key, not a credential
 )

@@ -31,7 +31,7 @@ type Kinds struct {
 	list []receiverconfig.Kind
 }
 
-// NeedLeaderElection: only the leader renders.
+// NeedLeaderElection says that only the leader renders.
 func (k *Kinds) NeedLeaderElection() bool { return true }
 
 // Start looks for new kinds every minute until ctx is done.

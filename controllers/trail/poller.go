@@ -33,7 +33,7 @@ func newPoller(r *Reconciler) *poller {
 // status is the receiver's last answer, nil when it does not answer.
 func (p *poller) status() *receiverstatus.Status { return p.last.Load() }
 
-// NeedLeaderElection: only the leader reconciles.
+// NeedLeaderElection says that only the leader reconciles.
 func (p *poller) NeedLeaderElection() bool { return true }
 
 // Start polls until ctx is done.

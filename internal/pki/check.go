@@ -10,8 +10,8 @@ import (
 
 // Check returns the certificate of the pair, after checking that certificate
 // and key belong together and that ca issued it.
-func (p KeyPair) Check(ca []byte) (*x509.Certificate, error) {
-	pair, err := tls.X509KeyPair(p.Cert, p.Key)
+func (pair KeyPair) Check(ca []byte) (*x509.Certificate, error) {
+	parsed, err := tls.X509KeyPair(pair.Cert, pair.Key)
 	if err != nil {
 		return nil, errors.New("certificate and key are not a pair in PEM")
 	}
@@ -20,8 +20,8 @@ func (p KeyPair) Check(ca []byte) (*x509.Certificate, error) {
 		return nil, err
 	}
 	for _, root := range roots {
-		if pair.Leaf.CheckSignatureFrom(root) == nil {
-			return pair.Leaf, nil
+		if parsed.Leaf.CheckSignatureFrom(root) == nil {
+			return parsed.Leaf, nil
 		}
 	}
 	return nil, errors.New("the certificate was issued by another CA")

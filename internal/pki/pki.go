@@ -44,8 +44,8 @@ func NewCA(commonName string, now time.Time) (KeyPair, error) {
 	}, nil)
 }
 
-// IssueServer issues a server certificate for host names and IP addresses.
-func (ca KeyPair) IssueServer(now time.Time, names ...string) (KeyPair, error) {
+// IssueServer issues, as a CA, a server certificate for host names and IP addresses.
+func (pair KeyPair) IssueServer(now time.Time, names ...string) (KeyPair, error) {
 	if len(names) == 0 {
 		return KeyPair{}, errors.New("pki: a server certificate needs at least one name")
 	}
@@ -57,14 +57,14 @@ func (ca KeyPair) IssueServer(now time.Time, names ...string) (KeyPair, error) {
 			t.DNSNames = append(t.DNSNames, n)
 		}
 	}
-	return sign(t, &ca)
+	return sign(t, &pair)
 }
 
-// IssueClient issues a client certificate.
-func (ca KeyPair) IssueClient(now time.Time, commonName string, organizations ...string) (KeyPair, error) {
+// IssueClient issues, as a CA, a client certificate.
+func (pair KeyPair) IssueClient(now time.Time, commonName string, organizations ...string) (KeyPair, error) {
 	t := leaf(now, commonName, x509.ExtKeyUsageClientAuth)
 	t.Subject.Organization = organizations
-	return sign(t, &ca)
+	return sign(t, &pair)
 }
 
 func leaf(now time.Time, commonName string, usage x509.ExtKeyUsage) *x509.Certificate {

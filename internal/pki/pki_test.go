@@ -35,8 +35,9 @@ func issue(t *testing.T, pair KeyPair, err error) tls.Certificate {
 func handshake(t *testing.T, name string, server, client tls.Certificate, roots *x509.CertPool) (serverErr, clientErr error) {
 	t.Helper()
 	a, b := net.Pipe()
-	defer a.Close()
-	defer b.Close()
+	hangUp := func(c net.Conn) { _ = c.Close() } // the other end then ends, too
+	defer hangUp(a)
+	defer hangUp(b)
 	clock := func() time.Time { return now }
 	s := tls.Server(a, &tls.Config{
 		MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS12, Time: clock,
@@ -50,13 +51,13 @@ func handshake(t *testing.T, name string, server, client tls.Certificate, roots 
 	go func() {
 		err := s.Handshake()
 		if err != nil {
-			a.Close()
+			hangUp(a)
 		}
 		done <- err
 	}()
 	clientErr = c.Handshake()
 	if clientErr != nil {
-		b.Close()
+		hangUp(b)
 	}
 	return <-done, clientErr
 }

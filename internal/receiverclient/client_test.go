@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -60,6 +61,9 @@ func serve(t *testing.T, handler http.HandlerFunc) (*Client, pki.KeyPair) {
 	return c, ca
 }
 
+// write answers; a client that has gone is its own affair.
+func write(w io.Writer, s string) { _, _ = io.WriteString(w, s) }
+
 func TestStatusAndRecord(t *testing.T) {
 	var got receiverstatus.Events
 	c, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +72,7 @@ func TestStatusAndRecord(t *testing.T) {
 		}
 		switch r.Method + " " + r.URL.Path {
 		case "GET " + receiverstatus.PathStatus:
-			w.Write(record.MustJSON(receiverstatus.Status{Generation: 7}))
+			write(w, string(record.MustJSON(receiverstatus.Status{Generation: 7})))
 		case "POST " + receiverstatus.PathEvents:
 			if err := json.NewDecoder(r.Body).Decode(&got); err != nil {
 				t.Error(err)
@@ -91,9 +95,11 @@ func TestRefusedAnswers(t *testing.T) {
 		answer http.HandlerFunc
 		want   string
 	}{
-		"error":    {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "planted-secret", 500) }, "HTTP 500"},
-		"redirect": {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://elsewhere", 302) }, "HTTP 302"},
-		"no JSON":  {func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("planted-secret")) }, "not a status"},
+		"error": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "planted-secret", 500) }, "HTTP 500"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://elsewhere", http.StatusFound)
+		}, "HTTP 302"},
+		"no JSON": {func(w http.ResponseWriter, _ *http.Request) { write(w, "planted-secret") }, "not a status"},
 		"endless": {func(w http.ResponseWriter, _ *http.Request) {
 			for b := make([]byte, 1<<20); ; {
 				if _, err := w.Write(b); err != nil {
@@ -120,7 +126,7 @@ func TestRecordIsNotDurable(t *testing.T) {
 }
 
 func TestTrust(t *testing.T) {
-	c, ca := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("{}")) })
+	c, ca := serve(t, func(w http.ResponseWriter, _ *http.Request) { write(w, "{}") })
 	stranger, err := pki.NewCA("other", time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -152,9 +152,9 @@ func TestLoadRefuses(t *testing.T) {
 		}, "longer than"},
 		"PEM too long": {func(f *folder) { f.files[FileClientCA] = make([]byte, MaxPEMSize+1); f.list() }, "longer than"},
 		"trail unknown field": {func(f *folder) {
-			f.files[TrailFile(uid)] = []byte(`{"uid":"` + uid + `","colour":"red"}`)
+			f.files[TrailFile(uid)] = []byte(`{"uid":"` + uid + `","color":"red"}`)
 			f.list()
-		}, `unknown field "colour"`},
+		}, `unknown field "color"`},
 		"trail wrong type": {func(f *folder) {
 			f.files[TrailFile(uid)] = []byte(`{"generation":"` + secret + `"}`)
 			f.list()

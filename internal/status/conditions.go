@@ -29,8 +29,8 @@ func no(reason, format string, args ...any) state {
 	return state{metav1.ConditionFalse, reason, fmt.Sprintf(format, args...)}
 }
 
-func unknown(reason, format string, args ...any) state {
-	return state{metav1.ConditionUnknown, reason, fmt.Sprintf(format, args...)}
+func unknown(reason, message string) state {
+	return state{metav1.ConditionUnknown, reason, message}
 }
 
 var pending = unknown(v1alpha1.ReasonPending, "An earlier step comes first.")

@@ -265,7 +265,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer l.Close() // all stay open until the last is found, so that they differ
+		defer func() { _ = l.Close() }() // all stay open until the last is found, so that they differ
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports, nil
