@@ -31,19 +31,19 @@ type part struct{ start, end int }
 func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src Source, failed failure) []byte {
 	start := len(dst)
 	dst = append(dst, `{"auditLevel":`...)
-	dst = appendString(dst, cut(e.Level, maxToken))
-	dst = appendField(dst, `"auditStage":`, cut(e.Stage, maxToken))
-	dst = appendField(dst, `"source":`, cut(src.Via, maxToken))
-	dst = appendField(dst, `"apiServer":`, cut(src.APIServer, maxNamePart))
-	dst = appendField(dst, `"requestReceivedTimestamp":`, cut(e.RequestReceivedTimestamp, maxToken))
-	dst = appendField(dst, `"stageTimestamp":`, cut(e.StageTimestamp, maxToken))
+	dst = appendString(dst, bounded(e.Level, maxToken))
+	dst = appendField(dst, `"auditStage":`, bounded(e.Stage, maxToken))
+	dst = appendField(dst, `"source":`, bounded(src.Via, maxToken))
+	dst = appendField(dst, `"apiServer":`, bounded(src.APIServer, maxNamePart))
+	dst = appendField(dst, `"requestReceivedTimestamp":`, bounded(e.RequestReceivedTimestamp, maxToken))
+	dst = appendField(dst, `"stageTimestamp":`, bounded(e.StageTimestamp, maxToken))
 	dst = appendLatency(dst, e)
 	if e.Code != 0 {
 		dst = append(dst, `,"responseCode":`...)
 		dst = strconv.AppendInt(dst, int64(e.Code), 10)
 	}
 	if failed == (failure{}) && c.bodies == policyOpen {
-		dst = appendField(dst, `"responseMessage":`, cut(e.Message, maxText))
+		dst = appendField(dst, `"responseMessage":`, bounded(e.Message, maxText))
 	}
 
 	dst = appendOmitted(dst, e.Omitted)
@@ -109,7 +109,7 @@ func appendOmitted(dst []byte, omitted []string) []byte {
 			dst = append(dst, ',')
 		}
 		n++
-		dst = appendString(dst, cut(name, maxToken))
+		dst = appendString(dst, bounded(name, maxToken))
 	}
 	if n == 0 {
 		return dst
@@ -150,8 +150,8 @@ func shorten(dst []byte, start int, parts []part) []byte {
 // appendImpersonator appends the real user behind an impersonation.
 func appendImpersonator(dst []byte, user *auditevent.User) []byte {
 	dst = append(dst, `{"userName":`...)
-	dst = appendString(dst, cut(user.Username, maxText))
-	dst = appendField(dst, `"uid":`, cut(user.UID, maxText))
+	dst = appendString(dst, bounded(user.Username, maxText))
+	dst = appendField(dst, `"uid":`, bounded(user.UID, maxText))
 	if len(user.Groups) > 0 {
 		dst = append(dst, `,"groups":`...)
 		dst = appendStrings(dst, user.Groups)

@@ -32,21 +32,17 @@ func appendOmission(dst []byte, reason string, size int) []byte {
 // appendRequest appends requestParameters.
 func (m *Mapper) appendRequest(dst []byte, e *auditevent.Event, c *call) []byte {
 	start := len(dst)
-	dst = append(dst, `{"verb":`...)
-	dst = appendString(dst, cut(e.Verb, maxText))
+	dst = append(dst, c.parameters...)
 	if c.resource != "" {
 		ref := &e.ObjectRef
-		dst = appendField(dst, `"group":`, c.group)
-		dst = appendField(dst, `"version":`, cut(ref.APIVersion, maxText))
-		dst = appendField(dst, `"resource":`, c.resource)
-		dst = appendField(dst, `"subresource":`, cut(ref.Subresource, maxText))
-		dst = appendField(dst, `"namespace":`, cut(ref.Namespace, maxText))
+		dst = appendField(dst, `"version":`, bounded(ref.APIVersion, maxText))
+		dst = appendField(dst, `"namespace":`, bounded(ref.Namespace, maxText))
 		dst = appendField(dst, `"name":`, objectName(e, c))
-		dst = appendField(dst, `"uid":`, cut(ref.UID, maxText))
+		dst = appendField(dst, `"uid":`, bounded(ref.UID, maxText))
 	}
 	path, query, _ := strings.Cut(e.RequestURI, "?")
 	if c.proxied {
-		dst = appendField(dst, `"path":`, cut(path, maxPath))
+		dst = appendField(dst, `"path":`, bounded(path, maxPath))
 	}
 	if query != "" {
 		dst = append(dst, `,"query":`...)

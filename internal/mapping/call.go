@@ -23,6 +23,9 @@ type call struct {
 	readOnly     bool
 	data         bool // data event, else management event
 	bodies       policy
+	// head and parameters are JSON: the record from the end of eventTime to the
+	// beginning of sourceIPAddress, and the beginning of requestParameters.
+	head, parameters string
 	// arguments says that the query option "command" is an argument list.
 	arguments bool
 	// proxied says that the path goes on after the resource.
@@ -63,8 +66,24 @@ func (m *Mapper) call(e *auditevent.Event) *call {
 }
 
 func (m *Mapper) newCall(k callKey) *call {
+	c := m.classify(k)
+	c.head = `","eventSource":` + quoted(c.eventSource) + `,"eventName":` + quoted(c.eventName) + m.region + `,"sourceIPAddress":`
+	c.parameters = `{"verb":` + quoted(k.verb)
+	for _, field := range [...]struct{ key, value string }{
+		{`,"group":`, c.group}, {`,"resource":`, k.resource}, {`,"subresource":`, k.subresource},
+	} {
+		if field.value != "" {
+			c.parameters += field.key + quoted(field.value)
+		}
+	}
+	return &c
+}
+
+func quoted(s string) string { return string(appendString(nil, s)) }
+
+func (m *Mapper) classify(k callKey) call {
 	if k.resource == "" {
-		return &call{
+		return call{
 			eventName:   camel(orUnknown(k.verb)) + "NonResourceURL",
 			eventSource: "apiserver.k8s.io",
 			readOnly:    k.verb == "get" || k.verb == "head" || k.verb == "options",
@@ -72,10 +91,10 @@ func (m *Mapper) newCall(k callKey) *call {
 		}
 	}
 	kind := m.kind(groupResource{k.group, k.resource})
-	c := &call{
+	return call{
 		eventName:    eventName(k, kind),
 		eventSource:  eventSource(k.group),
-		group:        k.group,
+		group:        coreGroup(k.group),
 		resource:     k.resource,
 		resourceType: "K8S::" + coreGroup(k.group) + "::" + kind,
 		readOnly:     readOnly(k),
@@ -84,8 +103,6 @@ func (m *Mapper) newCall(k callKey) *call {
 		arguments:    isPod(k) && k.subresource == "exec",
 		proxied:      k.subresource == "proxy",
 	}
-	c.group = coreGroup(k.group)
-	return c
 }
 
 func isPod(k callKey) bool { return k.group == "" && k.resource == "pods" }

@@ -80,6 +80,16 @@ func cut(s string, limit int) string {
 	return s
 }
 
+// bounded returns s for appendString: what that will make of it has at most
+// limit bytes after decoding. It looks at long strings alone, since appendString
+// makes at most three bytes of one.
+func bounded(s string, limit int) string {
+	if 3*len(s) <= limit {
+		return s
+	}
+	return cut(s, limit)
+}
+
 func cutAt(s string, limit int) string {
 	if len(s) <= limit {
 		return s

@@ -120,17 +120,11 @@ func (m *Mapper) append(dst []byte, e *auditevent.Event, c *call, src Source, f 
 	dst = m.appendIdentity(dst, &who)
 	dst = append(dst, `,"eventTime":"`...)
 	dst = append(dst, eventTime...)
-	dst = append(dst, `","eventSource":`...)
-	dst = appendString(dst, c.eventSource)
-	dst = append(dst, `,"eventName":"`...)
-	dst = append(dst, c.eventName...)
-	dst = append(dst, '"')
-	dst = append(dst, m.region...)
-	dst = append(dst, `,"sourceIPAddress":`...)
+	dst = append(dst, c.head...)
 	dst = appendString(dst, m.sourceIP(e.SourceIPs))
-	dst = appendField(dst, `"userAgent":`, cut(e.UserAgent, maxText))
-	dst = appendField(dst, `"errorCode":`, cut(failure.code, maxText))
-	dst = appendField(dst, `"errorMessage":`, cut(failure.message, maxText))
+	dst = appendField(dst, `"userAgent":`, bounded(e.UserAgent, maxText))
+	dst = appendField(dst, `"errorCode":`, bounded(failure.code, maxText))
+	dst = appendField(dst, `"errorMessage":`, bounded(failure.message, maxText))
 	readOnly := c.readOnly && !runsCommand(e, c)
 	dst = append(dst, `,"requestParameters":`...)
 	dst = m.appendRequest(dst, e, c)
@@ -138,7 +132,7 @@ func (m *Mapper) append(dst []byte, e *auditevent.Event, c *call, src Source, f 
 	dst = m.appendResponse(dst, e, c, readOnly, answer)
 	dst = append(dst, `,"additionalEventData":`...)
 	dst = m.appendAdditional(dst, e, c, src, failure)
-	dst = appendField(dst, `"requestID":`, cut(e.AuditID, maxText))
+	dst = appendField(dst, `"requestID":`, bounded(e.AuditID, maxText))
 	dst = append(dst, `,"eventID":"`...)
 	key := e.Key(src.Cluster)
 	dst = appendUUID(dst, key[:])
@@ -163,7 +157,7 @@ func (m *Mapper) append(dst []byte, e *auditevent.Event, c *call, src Source, f 
 	}
 	apiVersion := ""
 	if e.HasObjectRef {
-		apiVersion = cut(e.ObjectRef.APIVersion, maxText)
+		apiVersion = bounded(e.ObjectRef.APIVersion, maxText)
 	}
 	return m.appendEnd(dst, f, apiVersion, nil)
 }

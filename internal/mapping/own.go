@@ -23,7 +23,7 @@ func (m *Mapper) AppendOwn(dst []byte, e *record.OwnEvent, f *record.Facts) []by
 	dst = append(dst, `,"invokedBy":"`+record.OwnEventSource+`"},"eventTime":"`...)
 	dst = append(dst, eventTime...)
 	dst = append(dst, `","eventSource":"`+record.OwnEventSource+`","eventName":`...)
-	dst = appendString(dst, cut(e.Name, maxText))
+	dst = appendString(dst, bounded(e.Name, maxText))
 	dst = append(dst, m.region...)
 	dst = append(dst, `,"sourceIPAddress":"`+record.OwnEventSource+`","requestParameters":null,"responseElements":null,"eventID":"`...)
 	dst = appendUUID(dst, []byte("own/"+e.ID))
