@@ -59,6 +59,7 @@ type Pipeline struct {
 	generation int64
 	configErr  string
 	started    time.Time
+	stored     account // as last stored, for the status
 
 	// Of the reader alone.
 	parser     auditevent.Parser
@@ -96,7 +97,7 @@ func New(o Options) (*Pipeline, error) {
 	if _, err := outbox.Load(o.Spool, accountKey, &p.account); err != nil {
 		return nil, err
 	}
-	p.accountRaw = raw
+	p.accountRaw, p.stored = raw, p.account
 	return p, p.forgetOwnEvents()
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/go-logr/logr/testr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
@@ -42,12 +43,13 @@ type bench struct {
 	trails  []receiverconfig.Trail
 	events  int
 
+	fs    *vfs.MemFS // in place of dir, when set
 	spool spool.Spool
 	p     *Pipeline
 	stop  func()
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T, fs ...*vfs.MemFS) *bench {
 	key, err := signing.Generate()
 	if err != nil {
 		t.Fatal(err)
@@ -58,6 +60,9 @@ func newBench(t *testing.T) *bench {
 		config: receiverconfig.Config{Version: 1, Generation: 1, Installation: receiverconfig.Installation{
 			UID: "i", Account: "123456789012", Region: "lab-1"}},
 	}
+	if len(fs) > 0 {
+		b.fs, b.dir = fs[0], "/data"
+	}
 	b.start()
 	t.Cleanup(func() { b.stop() })
 	return b
@@ -65,12 +70,17 @@ func newBench(t *testing.T) *bench {
 
 func (b *bench) start() {
 	b.t.Helper()
-	s, err := pebble.Open(b.dir+"/spool", pebble.Options{Clock: b.clock, FreeBytes: func() (int64, error) { return 1 << 40, nil }})
+	o := pebble.Options{Clock: b.clock, FreeBytes: func() (int64, error) { return 1 << 40, nil }}
+	var files outbox.FS = outbox.OS{}
+	if b.fs != nil {
+		o.FS, files = b.fs, volume{b.fs}
+	}
+	s, err := pebble.Open(b.dir+"/spool", o)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	p, err := New(Options{
-		Spool: s, FS: outbox.OS{}, Dir: b.dir + "/outbox", Clock: b.clock, Log: testr.New(b.t), TrailQuota: 1 << 30,
+		Spool: s, FS: files, Dir: b.dir + "/outbox", Clock: steppedClock{b.clock}, Log: testr.New(b.t), TrailQuota: 1 << 30,
 		Open: func(c objectstore.Config) (objectstore.Store, error) { return b.bucket(c.Bucket), nil },
 	})
 	if err != nil {
@@ -120,8 +130,8 @@ func (b *bench) apply() {
 	}
 }
 
-// post stores n events of a namespace as one chunk.
-func (b *bench) post(namespace string, n int) {
+// post stores n events of a namespace as one chunk, which it returns.
+func (b *bench) post(namespace string, n int) spool.Chunk {
 	b.t.Helper()
 	c := spool.Chunk{Kind: spool.KindAudit, Source: "123456789012/api-1", Received: b.clock.Now(), Items: n}
 	for range n {
@@ -132,6 +142,13 @@ func (b *bench) post(namespace string, n int) {
 			`"objectRef":{"resource":"configmaps","namespace":"%s","name":"c","apiVersion":"v1"},"responseStatus":{"code":200},`+
 			`"requestReceivedTimestamp":"2026-11-21T10:20:00.000000Z","stageTimestamp":"2026-11-21T10:20:00.100000Z"}`, b.events, namespace, namespace))
 	}
+	b.send(c)
+	return c
+}
+
+// send stores a chunk, perhaps again.
+func (b *bench) send(c spool.Chunk) {
+	b.t.Helper()
 	if _, err := b.spool.Append(context.Background(), []spool.Chunk{c}); err != nil {
 		b.t.Fatal(err)
 	}

@@ -116,7 +116,12 @@ func (p *Pipeline) storeCursors(trails []*trail) error {
 	raw := record.MustJSON(p.account)
 	if string(raw) != string(p.accountRaw) {
 		ops = append(ops, spool.Expect(accountKey, p.accountRaw), spool.Set(accountKey, raw))
-		done = append(done, func() { p.accountRaw = raw })
+		done = append(done, func() {
+			p.accountRaw = raw
+			p.mu.Lock()
+			p.stored = p.account
+			p.mu.Unlock()
+		})
 	}
 	if len(ops) == 0 {
 		return nil

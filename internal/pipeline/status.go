@@ -14,7 +14,11 @@ func (p *Pipeline) Status() receiverstatus.Status {
 	defer p.mu.Unlock()
 	s := receiverstatus.Status{
 		Started: p.started.UTC(), Generation: p.generation, ConfigError: p.configErr,
-		Spool:  receiverstatus.Spool{UUID: p.Spool.UUID(), Tail: uint64(p.Spool.Tail()), Bytes: p.Spool.Usage()},
+		Spool: receiverstatus.Spool{UUID: p.Spool.UUID(), Tail: uint64(p.Spool.Tail()), Bytes: p.Spool.Usage()},
+		Intake: receiverstatus.Intake{
+			Received: p.stored.Accepted + p.stored.Skipped + p.stored.Quarantined,
+			Accepted: p.stored.Accepted, Skipped: p.stored.Skipped, Quarantined: p.stored.Quarantined,
+		},
 		Trails: make([]receiverstatus.Trail, 0, len(p.trails)),
 	}
 	for _, t := range p.trails {

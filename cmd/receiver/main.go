@@ -1,0 +1,90 @@
+// Command receiver is the data plane: it takes audit events from API servers,
+// makes them durable, and delivers them as log files and signed digests.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+	"k8s.io/utils/clock"
+
+	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
+	"github.com/trail-operator/trail-operator/internal/receiver"
+)
+
+func main() {
+	var o receiver.Options
+	flag.StringVar(&o.ConfigDir, "config-dir", "/etc/trail-receiver", "folder with the configuration that the manager renders")
+	flag.StringVar(&o.DataDir, "data-dir", "/var/lib/trail-receiver", "folder on the receiver's own volume")
+	flag.Int64Var(&o.ReserveBytes, "reserve-bytes", 512<<20, "bytes of the volume that events may not use")
+	flag.Int64Var(&o.TrailQuota, "trail-quota-bytes", 4<<30, "bytes that the undelivered files of one trail may use")
+	listen := flag.String("listen", ":8443", "address of intake and of the status API")
+	metrics := flag.String("metrics-listen", "127.0.0.1:8080", "address of /metrics and /healthz")
+	flag.Parse()
+
+	zl, err := zap.NewProduction()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "receiver:", err)
+		os.Exit(1)
+	}
+	o.Log, o.Clock, o.Open = zapr.NewLogger(zl), clock.RealClock{}, minio.New
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o, *listen, *metrics); err != nil {
+		o.Log.Error(err, "The receiver ends")
+		os.Exit(1) //nolint:gocritic // nothing is left to undo
+	}
+}
+
+func run(ctx context.Context, o receiver.Options, listen, metrics string) error {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	o.Registerer = registry
+	r, err := receiver.New(o)
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	if err := serveMetrics(ctx, metrics, registry, o.Log); err != nil {
+		return err
+	}
+	o.Log.Info("Listening", "address", l.Addr().String())
+	return r.Run(ctx, l)
+}
+
+// serveMetrics serves /metrics and /healthz, without TLS, on an address that
+// only the pod, or whom the installer lets, can reach.
+func serveMetrics(ctx context.Context, address string, registry *prometheus.Registry, log logr.Logger) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	go func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			log.Error(err, "Metrics are not served any more")
+		}
+	}()
+	context.AfterFunc(ctx, func() { _ = s.Close() })
+	return nil
+}

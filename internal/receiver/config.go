@@ -1,0 +1,79 @@
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/signing"
+)
+
+// configInterval is how often the configuration folder is looked at: a kubelet
+// changes it by renaming, and polling one file's state works on every system.
+const configInterval = time.Second
+
+// watchConfig loads the folder, and loads it again whenever it changes, until
+// ctx ends. A folder that is refused leaves the last good one in force.
+func (r *Receiver) watchConfig(ctx context.Context) {
+	var seen string
+	timer := r.o.Clock.NewTimer(configInterval)
+	defer timer.Stop()
+	for ctx.Err() == nil {
+		if now := stamp(r.o.ConfigDir); now != seen {
+			err := r.load()
+			switch {
+			case err == nil:
+				seen = now
+			case errors.Is(err, receiverconfig.ErrIncomplete):
+				r.o.Log.V(1).Info("The configuration is not complete yet", "reason", err.Error())
+			default:
+				seen = now // it will not get better by itself
+				r.o.Log.Error(err, "The configuration is refused; the last one stays in force")
+				r.pipeline.Refused(err)
+			}
+		}
+		timer.Reset(configInterval)
+		select {
+		case <-ctx.Done():
+		case <-timer.C():
+		}
+	}
+}
+
+// stamp tells one state of the folder from the next: the target of the
+// kubelet's link where there is one, else the state of the file.
+func stamp(dir string) string {
+	if target, err := os.Readlink(filepath.Join(dir, "..data")); err == nil {
+		return target
+	}
+	info, err := os.Stat(filepath.Join(dir, receiverconfig.FileConfig))
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(info.ModTime().UnixNano(), info.Size())
+}
+
+// load puts the folder in force: certificates first, then intake, then trails.
+func (r *Receiver) load() error {
+	l, err := receiverconfig.Load(r.o.ConfigDir)
+	if err != nil {
+		return err
+	}
+	key, err := signing.ParsePEM(l.SigningKey)
+	if err != nil {
+		return err
+	}
+	if err := r.certificates.Set(l.ServerCert, l.ServerKey, l.ClientCA); err != nil {
+		return err
+	}
+	r.intake.Configure(l.Config.Installation.Account, l.Config.KeepSensitiveBodies)
+	if err := r.pipeline.Apply(&l.Config, l.Trails, key); err != nil {
+		return err
+	}
+	r.o.Log.Info("Configuration in force", "generation", l.Config.Generation, "trails", len(l.Trails))
+	return nil
+}

@@ -1,0 +1,71 @@
+package receiver
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+)
+
+// collector shows the status as metrics, one series a trail. The trail's UID
+// and nothing else is a label: there is a handful of trails a namespace.
+type collector struct {
+	status func() receiverstatus.Status
+
+	records, pendingFiles, bytes, lastDelivery, lastDigest, failing, skew, tail, spoolBytes, generation *prometheus.Desc
+}
+
+func newCollector(status func() receiverstatus.Status) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("trail_"+name, help, labels, nil)
+	}
+	return &collector{
+		status:       status,
+		records:      desc("records_total", "Records of a trail by what became of them: delivered, selected_out, pending, quarantined, expired. Their sum is accepted.", "trail", "state"),
+		pendingFiles: desc("pending_files", "Closed log files that the bucket has not confirmed.", "trail"),
+		bytes:        desc("delivered_bytes_total", "Compressed bytes of log files in the bucket.", "trail"),
+		lastDelivery: desc("last_delivery_timestamp_seconds", "When the bucket last confirmed a log file.", "trail"),
+		lastDigest:   desc("last_digest_timestamp_seconds", "When the bucket last confirmed a digest.", "trail"),
+		failing:      desc("delivery_failing", "1 while deliveries fail, by reason.", "trail", "reason"),
+		skew:         desc("clock_skew_seconds", "The bucket's clock minus ours, when it holds deliveries back.", "trail"),
+		tail:         desc("spool_tail", "Position of the newest durable chunk."),
+		spoolBytes:   desc("spool_bytes", "Bytes of the spool on the volume."),
+		generation:   desc("config_generation", "Generation of the configuration in force."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.records, c.pendingFiles, c.bytes, c.lastDelivery, c.lastDigest, c.failing, c.skew, c.tail, c.spoolBytes, c.generation} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.status()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	gauge(c.tail, float64(s.Spool.Tail))
+	gauge(c.spoolBytes, float64(s.Spool.Bytes))
+	gauge(c.generation, float64(s.Generation))
+	for i := range s.Trails {
+		t := &s.Trails[i]
+		for state, n := range map[string]int64{"delivered": t.Counts.Delivered, "selected_out": t.Counts.SelectedOut,
+			"pending": t.Counts.Pending, "quarantined": t.Counts.Quarantined, "expired": t.Counts.Expired} {
+			gauge(c.records, float64(n), t.UID, state)
+		}
+		gauge(c.pendingFiles, float64(t.PendingFiles), t.UID)
+		gauge(c.bytes, float64(t.DeliveredBytes), t.UID)
+		gauge(c.skew, float64(t.ClockSkewSeconds), t.UID)
+		if t.LastDelivery != nil {
+			gauge(c.lastDelivery, float64(t.LastDelivery.Unix()), t.UID)
+		}
+		if t.LastDigest != nil {
+			gauge(c.lastDigest, float64(t.LastDigest.Unix()), t.UID)
+		}
+		if t.DeliveryError != nil {
+			gauge(c.failing, 1, t.UID, t.DeliveryError.Reason)
+		}
+	}
+}

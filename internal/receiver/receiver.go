@@ -1,0 +1,119 @@
+// Package receiver is the process of the data plane: it puts intake, spool and
+// pipeline together, follows the configuration folder, and serves the status API.
+package receiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/utils/clock"
+
+	"github.com/trail-operator/trail-operator/internal/intake"
+	"github.com/trail-operator/trail-operator/internal/objectstore"
+	"github.com/trail-operator/trail-operator/internal/outbox"
+	"github.com/trail-operator/trail-operator/internal/pipeline"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/spool"
+	"github.com/trail-operator/trail-operator/internal/spool/pebble"
+)
+
+// Options are what a Receiver works with.
+type Options struct {
+	ConfigDir string // the projected volume, see package receiverconfig
+	DataDir   string // the receiver's volume; created when it is missing
+	// ReserveBytes of the volume are kept free of events; 0 means the spool's default.
+	ReserveBytes int64
+	// TrailQuota bounds the undelivered files of one trail, in bytes.
+	TrailQuota int64
+	Open       objectstore.Opener
+	Clock      clock.Clock
+	Log        logr.Logger
+	Registerer prometheus.Registerer
+}
+
+// Receiver is the data plane of one installation.
+type Receiver struct {
+	o            Options
+	spool        spool.Spool
+	intake       *intake.Handler
+	certificates intake.Certificates
+	pipeline     *pipeline.Pipeline
+}
+
+// New opens the volume. Nothing is accepted before Run.
+func New(o Options) (*Receiver, error) {
+	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the data folder: %w", err)
+	}
+	s, err := pebble.Open(filepath.Join(o.DataDir, "spool"), pebble.Options{
+		ReserveBytes: o.ReserveBytes, Clock: o.Clock, Logger: o.Log.WithName("spool"), Registerer: o.Registerer})
+	if err != nil {
+		return nil, fmt.Errorf("open the spool: %w", err)
+	}
+	r := &Receiver{o: o, spool: s}
+	if err := r.assemble(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return r, nil
+}
+
+func (r *Receiver) assemble() (err error) {
+	// The name of the spool's folder must survive what the spool survives.
+	if err := (outbox.OS{}).SyncDir(r.o.DataDir); err != nil {
+		return fmt.Errorf("sync the data folder: %w", err)
+	}
+	if r.intake, err = intake.New(intake.Options{Spool: r.spool, Clock: r.o.Clock, Log: r.o.Log.WithName("intake"), Registerer: r.o.Registerer}); err != nil {
+		return err
+	}
+	r.pipeline, err = pipeline.New(pipeline.Options{
+		Spool: r.spool, FS: outbox.OS{}, Dir: filepath.Join(r.o.DataDir, "outbox"), Open: r.o.Open,
+		Clock: r.o.Clock, Log: r.o.Log.WithName("pipeline"), TrailQuota: r.o.TrailQuota,
+	})
+	if err != nil {
+		return err
+	}
+	if r.o.Registerer == nil {
+		return nil
+	}
+	return r.o.Registerer.Register(newCollector(r.Status))
+}
+
+// Run serves on l until ctx ends. It then finishes the POSTs in flight, closes
+// the open files and leaves the volume ready for the next start.
+func (r *Receiver) Run(ctx context.Context, l net.Listener) error {
+	mux := http.NewServeMux()
+	mux.Handle(intake.PathPrefix, r.intake)
+	status := r.statusAPI()
+	mux.Handle(receiverstatus.PathStatus, status)
+	mux.Handle(receiverstatus.PathEvents, status)
+
+	// The pipeline ends after intake: what was answered is still filed.
+	drain, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var pipeline errgroup.Group
+	pipeline.Go(func() error { return r.pipeline.Run(drain) })
+
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error { r.watchConfig(gctx); return nil })
+	g.Go(func() error { return intake.Serve(gctx, l, &r.certificates, mux, r.o.Log.WithName("server")) })
+	err := g.Wait()
+	stop()
+	return errors.Join(err, pipeline.Wait(), r.spool.Close())
+}
+
+// Status is the state of the receiver.
+func (r *Receiver) Status() receiverstatus.Status {
+	s := r.pipeline.Status()
+	s.Intake.Duplicates = r.intake.Duplicates()
+	s.Intake.Received += s.Intake.Duplicates
+	s.Intake.Sources = r.intake.Sources()
+	return s
+}
