@@ -225,7 +225,10 @@ func TestListObjectsPages(t *testing.T) {
 		}
 	}
 	var want []string
-	for info := range s.store.List(t.Context(), "shop/all/", "") {
+	for info, err := range s.store.List(t.Context(), "shop/all/", "") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		want = append(want, info.Key)
 	}
 	if diff := cmp.Diff(want, keys); diff != "" {

@@ -73,8 +73,10 @@ func TestGolden(t *testing.T) {
 	first := testInput(t)
 	first.Sequence, first.Previous, first.Files, first.Final = 1, nil, nil, true
 	first.Window.End = at("10:12:13")
-	first.PreviousChain = &record.ChainEnd{ChainID: "6f1d2c3b-0000-4000-8000-000000000000", Bucket: "audit",
-		Object: first.Layout.Digest("shop.all", at("08:30:00")), Signature: "00ff"}
+	first.PreviousChain = &record.ChainEnd{
+		ChainID: "6f1d2c3b-0000-4000-8000-000000000000", Bucket: "audit",
+		Object: first.Layout.Digest("shop.all", at("08:30:00")), Signature: "00ff",
+	}
 	golden(t, "digest-first-final", first)
 }
 

@@ -203,7 +203,7 @@ func FuzzParsePublished(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add([]byte(record.MustJSON(p)))
+	f.Add(record.MustJSON(p))
 	f.Add([]byte(`{"value":"AAAA"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p, key, err := ParsePublished(b)

@@ -256,8 +256,10 @@ func (v *verifier) findSignatures() {
 // at the end of the chain before; nil when there was none.
 func (l *link) before() *record.ChainEnd {
 	if l.d.PreviousDigestS3Object != nil {
-		return &record.ChainEnd{ChainID: l.d.ChainID, Bucket: *l.d.PreviousDigestS3Bucket,
-			Object: *l.d.PreviousDigestS3Object, Signature: *l.d.PreviousDigestSignature}
+		return &record.ChainEnd{
+			ChainID: l.d.ChainID, Bucket: *l.d.PreviousDigestS3Bucket,
+			Object: *l.d.PreviousDigestS3Object, Signature: *l.d.PreviousDigestSignature,
+		}
 	}
 	return l.d.PreviousChain
 }

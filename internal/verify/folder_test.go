@@ -52,7 +52,7 @@ func open(t *testing.T, dir string) *Folder {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { folder.Close() })
+	t.Cleanup(folder.Close)
 	return folder
 }
 
@@ -122,8 +122,10 @@ func TestKeysThatAreNoPaths(t *testing.T) {
 	}
 	keys := []string{"../outside", "/etc/passwd", "a//b", ""}
 	for _, key := range keys {
-		in.Files = append(in.Files, record.DigestLogFile{S3Bucket: "audit", S3Object: key, HashAlgorithm: record.HashAlgorithm,
-			OldestEventTime: "2026-03-01T14:00:00Z", NewestEventTime: "2026-03-01T14:00:00Z"})
+		in.Files = append(in.Files, record.DigestLogFile{
+			S3Bucket: "audit", S3Object: key, HashAlgorithm: record.HashAlgorithm,
+			OldestEventTime: "2026-03-01T14:00:00Z", NewestEventTime: "2026-03-01T14:00:00Z",
+		})
 	}
 	f.Sign(t, in)
 	dir := f.download(t)

@@ -53,8 +53,10 @@ func emptyFixture(t testing.TB) *fixture {
 }
 
 func (f *fixture) options() Options {
-	return Options{Reader: f.store, Layout: f.Layout, Trail: f.Name, Bucket: f.Bucket,
-		Trust: f.Keys[0].SHA256, Heads: []record.Head{f.Last.Head}}
+	return Options{
+		Reader: f.store, Layout: f.Layout, Trail: f.Name, Bucket: f.Bucket,
+		Trust: f.Keys[0].SHA256, Heads: []record.Head{f.Last.Head},
+	}
 }
 
 // content changes an object's content.
@@ -126,6 +128,24 @@ func TestValidTrail(t *testing.T) {
 	}
 }
 
+// signed appends a digest that the installation itself has signed wrongly.
+func signed(change func(*digest.Input)) func(*testing.T, *fixture, *Options) {
+	return func(t *testing.T, f *fixture, o *Options) {
+		in := digest.Input{
+			Layout: f.Layout, Trail: f.Name, Bucket: f.Bucket,
+			Window:   digest.Window{Start: f.End(), End: f.End().Add(time.Hour)},
+			Sequence: 6, ChainID: f.Last.Head.ChainID, Previous: f.Last.Previous(), Signer: f.Key,
+		}
+		in.PreviousChain = f.Last.ChainEnd()
+		change(&in)
+		if in.Previous != nil {
+			in.PreviousChain = nil
+		}
+		f.Sign(t, in)
+		o.Heads[0] = f.Last.Head
+	}
+}
+
 func TestTampering(t *testing.T) {
 	for name, tc := range map[string]struct {
 		tamper func(t *testing.T, f *fixture, o *Options)
@@ -184,29 +204,42 @@ func TestTampering(t *testing.T) {
 				f.content(t, f.Digests[2], func(s string) string { return strings.Replace(s, `"final":false`, `"final":true`, 1) })
 			},
 			func(f *fixture) []Finding {
-				return []Finding{{Kind: DigestSignature, Key: f.Digests[2]}, {Kind: ChainBroken, Key: f.Digests[2]},
-					{Kind: LogFileUnlisted, Key: f.Files[4]}, {Kind: LogFileUnlisted, Key: f.Files[5]}}
+				return []Finding{
+					{Kind: DigestSignature, Key: f.Digests[2]},
+					{Kind: ChainBroken, Key: f.Digests[2]},
+					{Kind: LogFileUnlisted, Key: f.Files[4]},
+					{Kind: LogFileUnlisted, Key: f.Files[5]},
+				}
 			},
 		},
 		"a digest is replaced by another one": {
 			func(t *testing.T, f *fixture, _ *Options) { f.copy(t, f.Digests[1], f.Digests[2]) },
 			func(f *fixture) []Finding {
-				return []Finding{{Kind: DigestInvalid, Key: f.Digests[2]},
-					{Kind: LogFileUnlisted, Key: f.Files[4]}, {Kind: LogFileUnlisted, Key: f.Files[5]}}
+				return []Finding{
+					{Kind: DigestInvalid, Key: f.Digests[2]},
+					{Kind: LogFileUnlisted, Key: f.Files[4]},
+					{Kind: LogFileUnlisted, Key: f.Files[5]},
+				}
 			},
 		},
 		"a digest is no gzip": {
 			func(_ *testing.T, f *fixture, _ *Options) { f.store.Overwrite(f.Digests[4], []byte("{}")) },
 			func(f *fixture) []Finding {
-				return []Finding{{Kind: DigestInvalid, Key: f.Digests[4]},
-					{Kind: LogFileUnlisted, Key: f.Files[8]}, {Kind: LogFileUnlisted, Key: f.Files[9]}}
+				return []Finding{
+					{Kind: DigestInvalid, Key: f.Digests[4]},
+					{Kind: LogFileUnlisted, Key: f.Files[8]},
+					{Kind: LogFileUnlisted, Key: f.Files[9]},
+				}
 			},
 		},
 		"a digest in the middle is deleted": {
 			func(_ *testing.T, f *fixture, _ *Options) { f.store.Delete(f.Digests[2]) },
 			func(f *fixture) []Finding {
-				return []Finding{{Kind: DigestMissing, Key: f.Digests[2]},
-					{Kind: LogFileUnlisted, Key: f.Files[4]}, {Kind: LogFileUnlisted, Key: f.Files[5]}}
+				return []Finding{
+					{Kind: DigestMissing, Key: f.Digests[2]},
+					{Kind: LogFileUnlisted, Key: f.Files[4]},
+					{Kind: LogFileUnlisted, Key: f.Files[5]},
+				}
 			},
 		},
 		"two digests in a row are deleted with their log files": {
@@ -228,8 +261,11 @@ func TestTampering(t *testing.T) {
 				}
 			},
 			func(f *fixture) []Finding {
-				return []Finding{{Kind: DigestMissing, Key: f.Digests[1]},
-					{Kind: DigestSignature, Key: f.Digests[2]}, {Kind: ChainBroken, Key: f.Digests[2]}}
+				return []Finding{
+					{Kind: DigestMissing, Key: f.Digests[1]},
+					{Kind: DigestSignature, Key: f.Digests[2]},
+					{Kind: ChainBroken, Key: f.Digests[2]},
+				}
 			},
 		},
 		"the oldest digests are deleted": {
@@ -273,8 +309,11 @@ func TestTampering(t *testing.T) {
 				delete(f.store.Objects()[f.Digests[1]].Metadata, record.MetadataSignature)
 			},
 			func(f *fixture) []Finding {
-				return []Finding{{Kind: DigestSignature, Key: f.Digests[1]},
-					{Kind: LogFileUnlisted, Key: f.Files[2]}, {Kind: LogFileUnlisted, Key: f.Files[3]}}
+				return []Finding{
+					{Kind: DigestSignature, Key: f.Digests[1]},
+					{Kind: LogFileUnlisted, Key: f.Files[2]},
+					{Kind: LogFileUnlisted, Key: f.Files[3]},
+				}
 			},
 		},
 		"the bucket was copied": {
@@ -336,15 +375,75 @@ func TestTampering(t *testing.T) {
 			func(f *fixture) []Finding { return []Finding{{Kind: LogFileDuplicate, Key: f.Files[10]}} },
 		},
 		"numbers are skipped": {
-			func(t *testing.T, f *fixture, o *Options) {
-				f.Sign(t, digest.Input{
-					Layout: f.Layout, Trail: f.Name, Bucket: f.Bucket,
-					Window:   digest.Window{Start: f.End(), End: f.End().Add(time.Hour)},
-					Sequence: 8, ChainID: f.Last.Head.ChainID, Previous: f.Last.Previous(), Signer: f.Key,
-				})
-				o.Heads[0] = f.Last.Head
-			},
+			signed(func(in *digest.Input) { in.Sequence = 8 }),
 			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[5]}} },
+		},
+		"a chain changes its name": {
+			signed(func(in *digest.Input) { in.ChainID = "x" }),
+			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[5]}} },
+		},
+		"time is skipped": {
+			signed(func(in *digest.Input) { in.Window.Start = in.Window.Start.Add(time.Minute) }),
+			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[5]}} },
+		},
+		"another hash value is named": {
+			signed(func(in *digest.Input) { in.Previous.HashValue = strings.Repeat("0", 64) }),
+			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[4]}} },
+		},
+		"another signature is named": {
+			signed(func(in *digest.Input) { in.Previous.Signature = strings.Repeat("0", 512) }),
+			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[4]}} },
+		},
+		"another bucket is named": {
+			signed(func(in *digest.Input) { in.Previous.Bucket = "x" }),
+			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[5]}} },
+		},
+		"an older digest is named": {
+			signed(func(in *digest.Input) {
+				in.Previous.Object = in.Layout.Digest(in.Trail, at("13:00:00"))
+			}),
+			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[5]}} },
+		},
+		"something else is named": {
+			signed(func(in *digest.Input) { in.Previous.Object = "x" }),
+			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[5]}} },
+		},
+		"another chain is named": {
+			signed(func(in *digest.Input) {
+				in.Sequence, in.ChainID, in.Previous = 1, "chain-2", nil
+				in.PreviousChain.ChainID = "x"
+			}),
+			func(f *fixture) []Finding { return []Finding{{Kind: ChainBroken, Key: f.Digests[5]}} },
+		},
+		"a digest of another trail is put in place": {
+			func(t *testing.T, f *fixture, _ *Options) {
+				out, err := digest.Build(digest.Input{
+					Layout: f.Layout, Trail: "shop.other", Bucket: f.Bucket, Window: digest.Window{Start: at("11:00:00"), End: at("12:00:00")},
+					Sequence: 1, ChainID: "x", Signer: f.Key,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				f.store.Delete(f.Digests[2])
+				f.Put(t, f.Digests[2], out.Compressed, out.Metadata)
+			},
+			func(f *fixture) []Finding {
+				return []Finding{
+					{Kind: DigestMoved, Key: f.Digests[2]}, {Kind: ChainBroken, Key: f.Digests[2]},
+					{Kind: LogFileUnlisted, Key: f.Files[4]}, {Kind: LogFileUnlisted, Key: f.Files[5]},
+				}
+			},
+		},
+		"another algorithm is named": {
+			func(_ *testing.T, f *fixture, _ *Options) {
+				f.store.Objects()[f.Digests[1]].Metadata[record.MetadataSignatureAlgorithm] = "none"
+			},
+			func(f *fixture) []Finding {
+				return []Finding{
+					{Kind: DigestSignature, Key: f.Digests[1]},
+					{Kind: LogFileUnlisted, Key: f.Files[2]}, {Kind: LogFileUnlisted, Key: f.Files[3]},
+				}
+			},
 		},
 		"a chain goes on after its final digest": {
 			func(t *testing.T, f *fixture, o *Options) {

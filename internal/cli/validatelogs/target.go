@@ -45,7 +45,7 @@ func (o *options) choose(ctx context.Context, args []string, q *verify.Options) 
 	if err != nil {
 		return nil, err
 	}
-	done = func() { folder.Close() }
+	done = folder.Close
 	q.Reader, q.DetachedSignatures = folder, true
 	if len(args) == 0 {
 		if err := o.find(ctx, folder, q); err != nil {

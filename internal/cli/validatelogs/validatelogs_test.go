@@ -146,8 +146,10 @@ func TestTrailOfTheCluster(t *testing.T) {
 		t.Fatalf("%v\n%s", err, errOut)
 	}
 	clitest.Golden(t, "valid.txt", out)
-	want := objectstore.Config{Endpoint: "https://s3.example.com", Region: "eu-1", Bucket: "audit", CA: []byte("CA"),
-		AccessKey: "key", SecretKey: "secret", Token: "token", AllowPrivate: true}
+	want := objectstore.Config{
+		Endpoint: "https://s3.example.com", Region: "eu-1", Bucket: "audit", CA: []byte("CA"),
+		AccessKey: "key", SecretKey: "secret", Token: "token", AllowPrivate: true,
+	}
 	if diff := cmp.Diff(want, f.opened); diff != "" {
 		t.Error(diff)
 	}
@@ -196,8 +198,10 @@ func TestBucket(t *testing.T) {
 	if !r.Valid || !r.KeysPinned || !r.HeadChecked {
 		t.Errorf("%+v", r)
 	}
-	want := objectstore.Config{Endpoint: "https://aws.example.com", Region: "aws-region", Bucket: "audit", CA: []byte("\nCA"),
-		AccessKey: "key", SecretKey: "secret", Token: "token", AllowPrivate: true}
+	want := objectstore.Config{
+		Endpoint: "https://aws.example.com", Region: "aws-region", Bucket: "audit", CA: []byte("\nCA"),
+		AccessKey: "key", SecretKey: "secret", Token: "token", AllowPrivate: true,
+	}
 	if diff := cmp.Diff(want, f.opened); diff != "" {
 		t.Error(diff)
 	}

@@ -141,8 +141,10 @@ var tamperings = []tampering{
 			return []string{"Digest file\t" + uri(b, b.Digests[2]) + "\tINVALID: signature verification failed"}
 		},
 		ours: func(b *bucket) []string {
-			return []string{"DigestSignature " + b.Digests[2], "ChainBroken " + b.Digests[2],
-				"LogFileUnlisted " + b.Files[4], "LogFileUnlisted " + b.Files[5]}
+			return []string{
+				"DigestSignature " + b.Digests[2], "ChainBroken " + b.Digests[2],
+				"LogFileUnlisted " + b.Files[4], "LogFileUnlisted " + b.Files[5],
+			}
 		},
 	},
 	{
