@@ -31,31 +31,54 @@ func (p *Pipeline) Apply(c *receiverconfig.Config, trails []receiverconfig.Trail
 	if err != nil {
 		return fmt.Errorf("apply the configuration: %w", err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.installed = installation{mapper: mapper, key: key, layout: record.Layout{
-		Organization: c.Installation.Organization, Account: c.Installation.Account, Region: c.Installation.Region}}
+	// The reader stands still meanwhile: what it holds of a trail that leaves
+	// must not be stored when the trail is back.
+	p.applying.Add(1)
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	p.applying.Add(-1)
 	present := map[string]bool{}
 	for i := range trails {
-		config := &trails[i]
-		present[config.UID] = true
-		if err := p.applyTrail(config); err != nil {
-			return fmt.Errorf("apply trail %s: %w", config.Name, err)
-		}
+		present[trails[i].UID] = true
 	}
-	for uid, t := range p.trails {
-		if !present[uid] {
-			t.cancel() // its deliverer; the reader drops the trail with the next snapshot
-			delete(p.trails, uid)
-		}
+	gone, err := p.applyTrails(c, trails, present, mapper, key)
+	if err != nil {
+		return err
+	}
+	for _, t := range gone { // without p.mu, which a deliverer may wait for
+		t.stop()
+		t.discard()
 	}
 	if err := p.removeAbandoned(present); err != nil {
 		return err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.generation = max(c.Generation, 1)
 	p.configErr = ""
 	p.poke()
 	return nil
+}
+
+// applyTrails returns the trails that are not in the configuration any more.
+func (p *Pipeline) applyTrails(c *receiverconfig.Config, trails []receiverconfig.Trail, present map[string]bool, mapper *mapping.Mapper, key *signing.PrivateKey) ([]*trail, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.installed = installation{mapper: mapper, key: key, layout: record.Layout{
+		Organization: c.Installation.Organization, Account: c.Installation.Account, Region: c.Installation.Region}}
+	for i := range trails {
+		if err := p.applyTrail(&trails[i]); err != nil {
+			return nil, fmt.Errorf("apply trail %s: %w", trails[i].Name, err)
+		}
+	}
+	var gone []*trail
+	for uid, t := range p.trails {
+		if !present[uid] {
+			gone = append(gone, t)
+			delete(p.trails, uid)
+		}
+	}
+	return gone, nil
 }
 
 // Refused notes why a newer configuration is not in force.
@@ -104,10 +127,6 @@ func (p *Pipeline) applyTrail(config *receiverconfig.Trail) error {
 		return err
 	}
 	t.mu.Lock()
-	// The reader may have turned while this was stored: keep only what it has not passed.
-	if len(t.generations) > 0 {
-		generations = slices.DeleteFunc(generations, func(g outbox.Generation) bool { return g.Ordinal < t.generations[0].Ordinal })
-	}
 	t.generations, t.config, t.layout = generations, *config, layout
 	t.mu.Unlock()
 	if !known {

@@ -8,9 +8,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -61,6 +63,11 @@ type Pipeline struct {
 	started    time.Time
 	stored     account // as last stored, for the status
 
+	// reading is held while a step runs; applying counts those who wait for it,
+	// for whom the reader ends its step early.
+	reading  sync.Mutex
+	applying atomic.Int64
+
 	// Of the reader alone.
 	parser     auditevent.Parser
 	scratch    []byte
@@ -68,7 +75,6 @@ type Pipeline struct {
 	account    account
 	accountRaw []byte
 	lastStored time.Time
-	last       []*trail // of the step before
 }
 
 // installation is the part of the configuration that all trails share.
@@ -150,14 +156,15 @@ func (p *Pipeline) poke() {
 	}
 }
 
-// errReconfigured ends a read whose set of trails is no longer the present one.
-var errReconfigured = errors.New("configuration changed")
+// errReconfigured ends a read, since a configuration waits to be applied.
+var errReconfigured = errors.New("a configuration waits")
 
 // step reads what has come, turns configurations, closes old files, stores
 // cursors and trims.
 func (p *Pipeline) step(ctx context.Context) error {
-	trails, version := p.snapshot()
-	p.dropped(trails)
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	trails := p.snapshot()
 	now := p.Clock.Now()
 	from := p.account.Position
 	for _, t := range trails {
@@ -166,7 +173,7 @@ func (p *Pipeline) step(ctx context.Context) error {
 		}
 	}
 	err := p.Spool.Read(ctx, from, func(n spool.Position, c *spool.Chunk) error {
-		if p.version() != version {
+		if p.applying.Load() > 0 {
 			return errReconfigured
 		}
 		return p.consume(ctx, n, c, trails)
@@ -192,37 +199,16 @@ func (p *Pipeline) step(ctx context.Context) error {
 	return err
 }
 
-// snapshot returns the trails and the version of the configuration they belong to.
-func (p *Pipeline) snapshot() ([]*trail, int64) {
+// snapshot returns the present trails.
+func (p *Pipeline) snapshot() []*trail {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	trails := make([]*trail, 0, len(p.trails))
-	for _, t := range p.trails {
-		trails = append(trails, t)
-	}
-	return trails, p.generation
-}
-
-// dropped gives up the open files of trails that have left the configuration.
-func (p *Pipeline) dropped(trails []*trail) {
-	for _, t := range p.last {
-		if t.file != nil && !slices.Contains(trails, t) {
-			t.file.Discard()
-			t.file = nil
-		}
-	}
-	p.last = trails
-}
-
-func (p *Pipeline) version() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.generation
+	return slices.Collect(maps.Values(p.trails))
 }
 
 // close ends the open files and stops the deliverers.
 func (p *Pipeline) close() {
-	trails, _ := p.snapshot()
+	trails := p.snapshot()
 	now := p.Clock.Now()
 	for _, t := range trails {
 		t.cut(now)

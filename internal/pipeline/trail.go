@@ -237,13 +237,18 @@ func (t *trail) advance(next outbox.Cursor, raw []byte) {
 // read again from the spool, which keeps them until the cursor has passed.
 func (t *trail) rest(err error, now time.Time) {
 	t.p.Log.Error(err, "A log file could not be written; its events stay in the spool", "trail", t.uid)
+	t.discard()
+	t.restUntil = now.Add(retryDisk)
+}
+
+// discard gives the open file up.
+func (t *trail) discard() {
 	if t.file != nil {
 		t.file.Discard()
 		t.file = nil
 	}
 	t.span = outbox.Cursor{}
 	t.position = t.cursor.Position
-	t.restUntil = now.Add(retryDisk)
 }
 
 // stop ends the deliverer and waits for it.

@@ -26,6 +26,7 @@ var causes = []struct {
 	err             error
 	reason, message string
 }{
+	{errVolume, receiverstatus.ReasonOther, "A file on the receiver's volume cannot be opened."},
 	{objectstore.ErrNoBucket, receiverstatus.ReasonNoBucket, "The bucket does not exist."},
 	{objectstore.ErrBadCredentials, receiverstatus.ReasonBadCredentials, "The access key or the secret key was not accepted."},
 	{objectstore.ErrAccessDenied, receiverstatus.ReasonAccessDenied, "The credentials may not write to this bucket and prefix."},

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/trail-operator/trail-operator/internal/failpoint"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -25,15 +26,41 @@ var (
 	ErrConflict = errors.New("another object has the key of this file")
 	// ErrDamaged: the file on the volume is missing or is not what was committed.
 	ErrDamaged = errors.New("the file on the volume is damaged")
+
+	errVolume = errors.New("a file on the volume cannot be opened")
 )
 
 // Send stores the file at path under the entry's key and returns when the
 // bucket has it: also when an earlier try, whose answer was lost, had stored it.
-// Errors are ErrConflict, ErrDamaged, or those of objectstore, which pass with time.
-func Send(ctx context.Context, store objectstore.Store, fs outbox.FS, path string, e *outbox.Entry) error {
-	f, err := fs.Open(path)
+// Errors are ErrConflict, ErrDamaged, or others, which pass with time.
+func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry) error {
+	err := create(ctx, store, files, path, e)
+	exists := errors.Is(err, objectstore.ErrExists)
+	if !exists && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	there := compare(ctx, store, e)
+	switch {
+	case exists && errors.Is(there, objectstore.ErrNotExist):
+		// A concurrent create that lost, or an object that went away: try again.
+		return &objectstore.Error{Op: objectstore.OpPut, Err: objectstore.ErrThrottled}
+	case exists, there == nil:
+		return there
+	case errors.Is(there, ErrConflict), errors.Is(there, objectstore.ErrNotExist), errors.Is(there, objectstore.ErrAccessDenied):
+		return err // damaged, and no earlier try is known to have brought it there
+	default:
+		return there
+	}
+}
+
+func create(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry) error {
+	f, err := files.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: it is missing", ErrDamaged)
+	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
+		// Too many open files, for one: nothing is known of this file.
+		return fmt.Errorf("%w: %w", errVolume, err)
 	}
 	defer f.Close()
 	sum, err := check(f, e)
@@ -43,9 +70,6 @@ func Send(ctx context.Context, store objectstore.Store, fs outbox.FS, path strin
 	failpoint.Hit("upload/before-put")
 	err = store.Create(ctx, e.Key, f, e.Size, objectstore.PutOptions{ContentType: contentType, SHA256: sum, Metadata: e.Metadata})
 	failpoint.Hit("upload/after-put")
-	if errors.Is(err, objectstore.ErrExists) {
-		return compare(ctx, store, e)
-	}
 	return err
 }
 
@@ -67,13 +91,10 @@ func check(f io.ReadSeeker, e *outbox.Entry) (sum [32]byte, err error) {
 	return sum, nil
 }
 
-// compare decides whether the object under the entry's key is ours.
+// compare decides whether the object under the entry's key is ours: nil,
+// ErrConflict, or the error of the store.
 func compare(ctx context.Context, store objectstore.Store, e *outbox.Entry) error {
 	info, err := store.Head(ctx, e.Key)
-	if errors.Is(err, objectstore.ErrNotExist) {
-		// A concurrent create that lost, or an object that went away: try again.
-		return &objectstore.Error{Op: "put", Err: objectstore.ErrThrottled}
-	}
 	if err != nil {
 		return err
 	}
