@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	namespace       = "shop"         // of the tenant
-	systemNamespace = "trail-system" // of the installation
+	namespace       = "shop"                  // of the tenant
+	systemNamespace = "trail-operator-system" // of the installation
 	apiServer       = "api-1"
 	region          = "demo-1"
 	bucket          = "audit-trail"
-	managerUser     = "system:serviceaccount:" + systemNamespace + ":trail-manager"
+	managerUser     = "system:serviceaccount:" + systemNamespace + ":trail-operator-manager"
 	kubeletUser     = "system:serviceaccount:" + systemNamespace + ":trail-mount"
 )
 
@@ -126,13 +126,10 @@ func (d *demo) kubeconfig(who string) string {
 // manager with its own rights, and the receiver with its configuration folder.
 func (d *demo) install() error {
 	d.chapter("Installing Trail Operator")
-	if _, err := d.show("", "kubectl apply --server-side -f "+filepath.Join(d.root, "config/crd")); err != nil {
+	if _, err := d.show("", "kubectl apply --server-side -f "+"config/crd"); err != nil {
 		return err
 	}
-	if _, err := d.quiet("", "kubectl create namespace "+systemNamespace); err != nil {
-		return err
-	}
-	if _, err := d.show("", "kubectl apply -f "+filepath.Join(d.root, "config/rbac")); err != nil {
+	if _, err := d.show("", "kubectl apply -f "+"config/rbac"); err != nil {
 		return err
 	}
 	if _, err := d.quiet(mountRBAC, "kubectl apply -f -"); err != nil {
@@ -213,12 +210,12 @@ healthBindAddress: "0"
 // mountRBAC lets the stand-in for the kubelet read what a kubelet would mount.
 const mountRBAC = `apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
-metadata: {name: trail-mount, namespace: trail-system}
+metadata: {name: trail-mount, namespace: trail-operator-system}
 rules: [{apiGroups: [""], resources: [secrets], verbs: [get]}]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-metadata: {name: trail-mount, namespace: trail-system}
+metadata: {name: trail-mount, namespace: trail-operator-system}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: trail-mount}
-subjects: [{kind: ServiceAccount, name: trail-mount, namespace: trail-system}]
+subjects: [{kind: ServiceAccount, name: trail-mount, namespace: trail-operator-system}]
 `

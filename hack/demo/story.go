@@ -16,7 +16,7 @@ import (
 type story struct {
 	ctx   context.Context
 	out   io.Writer
-	dir   string
+	dir   string // the demo's own folder
 	path  string // folder of our programs and kubectl, first on the PATH
 	env   []string
 	start time.Time
@@ -35,7 +35,6 @@ func (s *story) say(format string, args ...any) {
 func (s *story) command(line string) *exec.Cmd {
 	words := strings.Fields(line)
 	cmd := exec.CommandContext(s.ctx, words[0], words[1:]...)
-	cmd.Dir = s.dir
 	cmd.Env = append(append(os.Environ(), s.env...), "PATH="+s.path+":"+os.Getenv("PATH"))
 	if p, err := lookPath(s.path, words[0]); err == nil {
 		cmd.Path, cmd.Err = p, nil

@@ -91,9 +91,15 @@ kind: Namespace
 metadata: {name: %[1]s}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: developer, namespace: %[1]s}
+rules:
+- {apiGroups: ["", apps], resources: [deployments, configmaps, secrets], verbs: ["*"]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata: {name: developers, namespace: %[1]s}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: developer}
 subjects: [{kind: Group, name: developers, apiGroup: rbac.authorization.k8s.io}]
 `
 

@@ -21,7 +21,7 @@ import (
 
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "kubeconfig of an identity that may read the Secrets")
-	namespace := flag.String("namespace", "trail-system", "namespace of the Secrets")
+	namespace := flag.String("namespace", "trail-operator-system", "namespace of the Secrets")
 	secrets := flag.String("secrets", "", "names of the Secrets, separated by commas; those that do not exist are left out")
 	dir := flag.String("dir", "", "folder to write")
 	interval := flag.Duration("interval", 300*time.Millisecond, "how often to look")
