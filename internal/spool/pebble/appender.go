@@ -180,7 +180,7 @@ func (s *store) dedupe(g *group, r *request, now time.Duration) (fresh []int, si
 		g.ids[*id] = s.next
 		s.next++
 		fresh = append(fresh, i)
-		size += int64(len(r.chunks[i].encoded))
+		size += int64(chunkKeyLen + len(r.chunks[i].encoded) + seenKeyLen + seenLen)
 	}
 	return fresh, size
 }

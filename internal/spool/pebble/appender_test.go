@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,6 +47,17 @@ type gate struct {
 	waiting chan struct{}
 }
 
+// shut holds syncs up until open is called, or the test ends.
+func (g *gate) shut(t *testing.T) (open func()) {
+	g.mu.Lock()
+	for len(g.waiting) > 0 {
+		<-g.waiting
+	}
+	open = sync.OnceFunc(g.mu.Unlock)
+	t.Cleanup(open) // before the spool is closed
+	return open
+}
+
 func (g *gate) pass() {
 	select {
 	case g.waiting <- struct{}{}:
@@ -63,10 +75,7 @@ func TestNothingIsVisibleBeforeItsSync(t *testing.T) {
 	if err := s.Commit(spool.Set("a", []byte("old"))); err != nil {
 		t.Fatal(err)
 	}
-	g.mu.Lock()
-	for len(g.waiting) > 0 {
-		<-g.waiting
-	}
+	open := g.shut(t)
 	answered := make(chan error, 3)
 	for n := range byte(3) {
 		go func() {
@@ -97,7 +106,7 @@ func TestNothingIsVisibleBeforeItsSync(t *testing.T) {
 		t.Errorf("the document is shown as %q before the sync", value)
 	case <-time.After(20 * time.Millisecond): // lets a wrong answer arrive
 	}
-	g.mu.Unlock()
+	open()
 	for range 3 {
 		if err := <-answered; err != nil {
 			t.Error(err)
@@ -115,21 +124,20 @@ func TestNothingIsVisibleBeforeItsSync(t *testing.T) {
 func TestGroupCommit(t *testing.T) {
 	g := &gate{waiting: make(chan struct{}, 1000)}
 	s := openStore(t, "spool", Options{FS: &syncFS{FS: vfs.NewMem(), sync: g.pass}})
-	g.mu.Lock()
-	for len(g.waiting) > 0 {
-		<-g.waiting
-	}
+	open := g.shut(t)
 	var wg sync.WaitGroup
+	var started atomic.Int64
 	const calls = 100
 	for n := range byte(calls) {
 		wg.Go(func() {
+			started.Add(1)
 			if _, err := s.Append(context.Background(), []spool.Chunk{testChunk(n)}); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	eventually(t, "most calls are queued", func() bool { return len(s.requests) > calls/2 })
-	g.mu.Unlock()
+	eventually(t, "the calls have come", func() bool { return started.Load() == calls && s.inFlight.Load() > 0 })
+	open()
 	wg.Wait()
 	if n := len(g.waiting); n > calls/2 {
 		t.Errorf("%d calls needed %d syncs", calls, n)
@@ -141,7 +149,7 @@ func TestGroupCommit(t *testing.T) {
 func TestAdmission(t *testing.T) {
 	g := &gate{waiting: make(chan struct{}, 1)}
 	s := openStore(t, "spool", Options{FS: &syncFS{FS: vfs.NewMem(), sync: g.pass}})
-	g.mu.Lock()
+	open := g.shut(t)
 	var wg sync.WaitGroup
 	const calls = 12
 	big := func(n byte) spool.Chunk {
@@ -163,7 +171,7 @@ func TestAdmission(t *testing.T) {
 	if err := <-refused; !errors.Is(err, context.Canceled) {
 		t.Errorf("a call that waited for admission ended with %v", err)
 	}
-	g.mu.Unlock()
+	open()
 	wg.Wait()
 	if got := int(s.Tail()) + len(refused) + 1; got != calls {
 		t.Errorf("%d calls were stored or refused, want %d", got, calls)
@@ -176,18 +184,20 @@ func TestReserveCountsWhatIsUnderWay(t *testing.T) {
 		FS: &syncFS{FS: vfs.NewMem(), sync: g.pass}, ReserveBytes: 1 << 20,
 		FreeBytes: func() (int64, error) { return 1<<20 + 1500, nil },
 	})
-	g.mu.Lock()
+	open := g.shut(t)
 	var wg sync.WaitGroup
 	full := make(chan error, 40)
-	for n := range byte(40) { // each is about 60 bytes on disk, 160 with its ID
+	var started atomic.Int64
+	for n := range byte(40) { // each takes about 120 bytes
 		wg.Go(func() {
+			started.Add(1)
 			if _, err := s.Append(context.Background(), []spool.Chunk{testChunk(n)}); err != nil {
 				full <- err
 			}
 		})
 	}
-	eventually(t, "all calls are under way or queued", func() bool { return len(g.waiting) == 1 })
-	g.mu.Unlock()
+	eventually(t, "the calls have come", func() bool { return started.Load() == 40 && s.inFlight.Load() > 0 })
+	open()
 	wg.Wait()
 	close(full)
 	n := 0

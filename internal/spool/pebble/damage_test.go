@@ -2,17 +2,21 @@ package pebble
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
@@ -133,10 +137,10 @@ func TestCorruptTable(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	corruptTables(t, dir, 3)
+	corruptTables(t, dir, true)
 
-	var logged []string
-	s = openStore(t, dir, Options{Logger: funcr.New(func(_, args string) { logged = append(logged, args) }, funcr.Options{})})
+	var logged atomic.Int64
+	s = openStore(t, dir, Options{Logger: funcr.New(func(string, string) { logged.Add(1) }, funcr.Options{})})
 	good, damaged := readAll(t, s, 0)
 	if len(good)+len(damaged) != chunks || len(damaged) == 0 || len(damaged) > 6 {
 		t.Fatalf("%d chunks read, damaged %v", len(good), damaged)
@@ -146,10 +150,7 @@ func TestCorruptTable(t *testing.T) {
 			t.Errorf("position %d: %s", p, reason)
 		}
 	}
-	if kept, err := filepath.Glob(filepath.Join(dir, "damaged", "*.sst")); err != nil || len(kept) == 0 {
-		t.Errorf("no table was kept aside: %v, %v", kept, err)
-	}
-	if len(logged) == 0 {
+	if logged.Load() == 0 {
 		t.Error("nothing was logged")
 	}
 	if got, err := s.Append(t.Context(), []spool.Chunk{testChunk(200)}); err != nil || got[0].Position != chunks+1 {
@@ -158,10 +159,102 @@ func TestCorruptTable(t *testing.T) {
 	if good, _ := readAll(t, s, chunks); len(good) != 1 {
 		t.Errorf("what was appended after the damage cannot be read")
 	}
+
+	// Compaction fails over the table, without haste. When its chunks are
+	// trimmed it goes, and stays aside.
+	for range 4 {
+		if err := s.Commit(spool.Set("a", []byte("b"))); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Trim(s.Tail()); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := filepath.Glob(filepath.Join(dir, "damaged", "*.sst"))
+	if err != nil || len(kept) == 0 {
+		t.Fatalf("no table was kept aside: %v, %v", kept, err)
+	}
+	eventually(t, "the corrupt table is dropped", func() bool {
+		_, err := vfs.Default.Stat(filepath.Join(dir, filepath.Base(kept[0])))
+		return errors.Is(err, os.ErrNotExist)
+	})
+	if n := testutil.ToFloat64(s.metrics.backgroundErrors); n > 2 {
+		t.Errorf("a compaction that cannot succeed was tried %v times", n)
+	}
+	if _, err := vfs.Default.Stat(kept[0]); err != nil {
+		t.Errorf("what was kept aside is gone: %v", err)
+	}
 }
 
-// corruptTables flips single bits in the middle of the tables of a directory.
-func corruptTables(t *testing.T, dir string, flips int) {
+// TestCorruptState: state that cannot be read is not guessed. Opening says
+// which file it is.
+func TestCorruptState(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir, Options{})
+	if _, err := s.Append(t.Context(), []spool.Chunk{testChunk(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	corruptTables(t, dir, false)
+	for range 2 {
+		if _, err := Open(dir, Options{}); err == nil || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "file 0000") {
+			t.Fatalf("opening a spool with corrupt state: %v", err)
+		}
+	}
+}
+
+// TestCorruptLog: a log that breaks before its end is no torn tail. It is not
+// cut there, which would lose what follows.
+func TestCorruptLog(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := openStore(t, "spool", Options{FS: fs})
+	for n := range uint64(100) {
+		if _, err := s.Append(t.Context(), []spool.Chunk{noiseChunk(n, 10000)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, part := range []int{10, 3, 2} {
+		clone := fs.CrashClone(vfs.CrashCloneCfg{})
+		names, err := clone.List("spool")
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(names)
+		names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".log") })
+		name := clone.PathJoin("spool", names[len(names)-1])
+		b := readFile(t, clone, name)
+		b[len(b)/part] ^= 8
+		writeFile(t, clone, name, b)
+		if _, err := Open("spool", Options{FS: clone}); err == nil || !strings.Contains(err.Error(), "copy") {
+			t.Errorf("a log broken after one part in %d: %v", part, err)
+		}
+	}
+}
+
+func writeFile(t *testing.T, fs vfs.FS, name string, b []byte) {
+	t.Helper()
+	f, err := fs.Create(name, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// corruptTables flips bits all over the tables that hold chunks, or over the others.
+func corruptTables(t *testing.T, dir string, chunks bool) {
 	t.Helper()
 	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
 	if err != nil || len(tables) == 0 {
@@ -169,18 +262,14 @@ func corruptTables(t *testing.T, dir string, flips int) {
 	}
 	for _, name := range tables {
 		b := readFile(t, vfs.Default, name)
-		for i := range flips {
-			b[len(b)*(i+1)/(flips+2)] ^= 4
+		if isChunks := len(b) > 64<<10; isChunks != chunks {
+			continue
 		}
-		f, err := vfs.Default.Create(name, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
+		b[len(b)/5] ^= 4
+		if chunks {
+			b[len(b)*2/5] ^= 4
+			b[len(b)*3/5] ^= 4
 		}
-		if _, err := f.Write(b); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, vfs.Default, name, b)
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 // metrics answer an operator's questions about the spool.
 type metrics struct {
-	appended, appendedBytes, duplicates, refused, damaged prometheus.Counter
+	appended, appendedBytes, duplicates, refused, damaged, backgroundErrors prometheus.Counter
 
 	commit, group prometheus.Histogram
 
@@ -16,12 +16,9 @@ type metrics struct {
 	registered []prometheus.Collector
 }
 
-func newMetrics(s *store) (*metrics, error) {
+func newMetrics(registerer prometheus.Registerer) *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "trail_spool_" + name, Help: help})
-	}
-	gauge := func(name, help string, value func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "trail_spool_" + name, Help: help}, value)
 	}
 	m := &metrics{
 		appended:      counter("appended_chunks_total", "Chunks stored."),
@@ -29,6 +26,8 @@ func newMetrics(s *store) (*metrics, error) {
 		duplicates:    counter("duplicate_chunks_total", "Chunks that had been stored before and were not stored again."),
 		refused:       counter("refused_total", "Appends refused because the volume was down to its reserve."),
 		damaged:       counter("damaged_reads_total", "Reads that met a damaged or missing chunk."),
+		backgroundErrors: counter("background_errors_total",
+			"Flushes and compactions that failed."),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "trail_spool_commit_duration_seconds", Help: "Time from taking requests off the queue until their sync returned.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 12),
@@ -37,24 +36,32 @@ func newMetrics(s *store) (*metrics, error) {
 			Name: "trail_spool_group_requests", Help: "Requests written with one batch.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 9),
 		}),
-		registerer: s.opts.Registerer,
+		registerer: registerer,
+	}
+	return m
+}
+
+// register registers the metrics and those that look at the spool.
+func (m *metrics) register(s *store) error {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "trail_spool_" + name, Help: help}, value)
 	}
 	if m.registerer == nil {
-		return m, nil
+		return nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.appended, m.appendedBytes, m.duplicates, m.refused, m.damaged, m.commit, m.group,
+		m.appended, m.appendedBytes, m.duplicates, m.refused, m.damaged, m.backgroundErrors, m.commit, m.group,
 		gauge("tail_position", "Position up to which every chunk is durable.", func() float64 { return float64(s.Tail()) }),
 		gauge("trimmed_position", "Position up to which chunks may be deleted.", func() float64 { return float64(s.trimmed()) }),
 		gauge("usage_bytes", "Bytes on the volume.", func() float64 { return float64(s.Usage()) }),
 	} {
 		if err := m.registerer.Register(c); err != nil {
 			m.unregister()
-			return nil, errors.Join(errors.New("metrics cannot be registered"), err)
+			return errors.Join(errors.New("metrics cannot be registered"), err)
 		}
 		m.registered = append(m.registered, c)
 	}
-	return m, nil
+	return nil
 }
 
 func (m *metrics) unregister() {

@@ -28,7 +28,7 @@ func TestProtectionsAreProven(t *testing.T) {
 				t.Parallel()
 				for _, off := range []string{"", mutation} {
 					pattern := "^" + strings.ReplaceAll(test, "/", "$/^") + "$"
-					cmd := exec.Command(os.Args[0], "-test.run="+pattern, "-test.timeout=60s", "-rapid.nofailfile")
+					cmd := exec.Command(os.Args[0], "-test.run="+pattern, "-test.timeout=60s", "-rapid.nofailfile", "-rapid.shrinktime=1s")
 					cmd.Env = append(os.Environ(), failpoint.MutationEnv+"="+off)
 					out, err := cmd.CombinedOutput()
 					failed := strings.Contains(string(out), "--- FAIL: ") || strings.Contains(string(out), "panic: test timed out")

@@ -115,6 +115,7 @@ func Open(dir string, opts Options) (spool.Spool, error) {
 		opts:      opts,
 		dir:       dir,
 		cache:     pebble.NewCache(cacheSize),
+		metrics:   newMetrics(opts.Registerer),
 		opened:    opts.Clock.Now(),
 		admission: semaphore.NewWeighted(maxAdmitted),
 		requests:  make(chan *request, maxQueued),
@@ -124,6 +125,9 @@ func Open(dir string, opts Options) (spool.Spool, error) {
 	}
 	if err := s.open(); err != nil {
 		s.cache.Unref()
+		if pebble.IsCorruptionError(err) {
+			err = fmt.Errorf("%w; nothing was changed: copy the folder before any repair, or start with an empty volume", err)
+		}
 		return nil, fmt.Errorf("spool: cannot open %s: %w", dir, err)
 	}
 	return s, nil
@@ -144,7 +148,7 @@ func (s *store) open() (err error) {
 	if err := s.recover(); err != nil {
 		return err
 	}
-	if s.metrics, err = newMetrics(s); err != nil {
+	if err := s.metrics.register(s); err != nil {
 		return err
 	}
 	s.trim.wake = make(chan struct{}, 1)

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 type trimmer struct {
 	upTo    atomic.Uint64
 	wake    chan struct{}
+	corrupt atomic.Bool    // a corrupt table was met since the last excision
 	deleted spool.Position // owned by trimAll
 }
 
@@ -87,4 +89,17 @@ func (s *store) delete() {
 		return
 	}
 	s.trim.deleted = upTo
+	if s.trim.corrupt.Swap(false) {
+		s.excise(upTo)
+	}
+}
+
+// excise drops tables of trimmed chunks without reading them. Pebble cannot
+// compact a corrupt table, and a tombstone alone takes effect by compaction.
+func (s *store) excise(upTo spool.Position) {
+	err := s.db.Excise(context.Background(), pebble.KeyRange{Start: chunkKey(0), End: chunkKey(upTo + 1)})
+	if err != nil {
+		s.trim.corrupt.Store(true) // again with the next trim
+		s.opts.Logger.Error(err, "spool: cannot drop a corrupt table whose chunks are trimmed; the next attempt follows")
+	}
 }

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"time"
@@ -21,7 +22,7 @@ const (
 	maxOpenFiles = 256
 
 	// maxAdmitted bytes of Data may be inside Append; who brings more waits.
-	maxAdmitted = 32 << 20
+	maxAdmitted = 16 << 20
 	maxQueued   = 256
 	// maxGroup bytes of stored chunks go into one batch, well below half a
 	// memtable, from where on Pebble would treat a batch as a table of its own.
@@ -38,6 +39,7 @@ const (
 )
 
 func (s *store) pebbleOptions() *pebble.Options {
+	compactions := newScheduler()
 	o := &pebble.Options{
 		FS:                          s.opts.FS,
 		Cache:                       s.cache,
@@ -56,9 +58,20 @@ func (s *store) pebbleOptions() *pebble.Options {
 		EventListener: &pebble.EventListener{
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				s.aside.keepFile(info.Path)
+				s.trim.corrupt.Store(true)
+			},
+			BackgroundError: func(err error) {
+				compactions.failed.Store(true)
+				s.metrics.backgroundErrors.Inc()
+				s.opts.Logger.Error(err, "spool: a flush or a compaction has failed; it will be tried again")
 			},
 		},
 	}
+	o.Experimental.CompactionScheduler = compactions
+	// Chunks have tables of their own: they never overlap, so that they are
+	// moved and deleted without being read, also when they are corrupt.
+	o.Experimental.SpanPolicyFunc = pebble.MakeStaticSpanPolicyFunc(bytes.Compare,
+		pebble.KeyRange{Start: []byte{chunkPrefix}, End: []byte{chunkPrefix + 1}}, pebble.SpanPolicy{})
 	o.TargetFileSizes[0] = 16 << 20
 	for i := range o.Levels {
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
