@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/discovery"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -345,5 +347,36 @@ func TestKinds(t *testing.T) {
 		if strings.Contains(k.Resource, "/") {
 			t.Errorf("a subresource is listed: %v", k)
 		}
+	}
+}
+
+// failing refuses the first write of one object.
+type failing struct {
+	client.Client
+	name string
+}
+
+func (f *failing) Apply(ctx context.Context, obj runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+	if s, ok := obj.(*corev1ac.SecretApplyConfiguration); ok && *s.Name == f.name {
+		f.name = ""
+		return errAway
+	}
+	return f.Client.Apply(ctx, obj, opts...)
+}
+
+// TestPublisherTriesAgain: a trail whose second write failed is completed when
+// it is put again, although its own file is there already.
+func TestPublisherTriesAgain(t *testing.T) {
+	c := fresh(t, "tries-again")
+	ensure(t, c)
+	p := installation.NewPublisher(&failing{admin, manifests.ReceiverConfigName}, c.Namespace)
+	if err := p.Put(t.Context(), rendered("one", 1)); !errors.Is(err, errAway) {
+		t.Fatalf("got %v", err)
+	}
+	if err := p.Put(t.Context(), rendered("one", 1)); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := newReceiver(t, c.Namespace).load(t.Context()); err != nil || len(l.Trails) != 1 {
+		t.Errorf("the receiver does not get the trail: %v", err)
 	}
 }
