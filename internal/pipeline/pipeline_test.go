@@ -49,6 +49,14 @@ type bench struct {
 	stop  func()
 }
 
+// ticking is a clock that never shows the same time twice, as real ones do.
+type ticking struct{ *clocktesting.FakeClock }
+
+func (c ticking) Now() time.Time {
+	c.Step(time.Microsecond)
+	return c.FakeClock.Now()
+}
+
 func newBench(t *testing.T, fs ...*vfs.MemFS) *bench {
 	key, err := signing.Generate()
 	if err != nil {
@@ -246,6 +254,9 @@ func TestEachTrailGetsItsOwnEventsOnce(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"e-4", "e-5"}, b.delivered("blue")); diff != "" {
 		t.Error(diff)
+	}
+	if n := b.bucket("red").Calls(objectstore.OpPut); n != 1 {
+		t.Errorf("four events of one minute were delivered in %d objects, want one file", n)
 	}
 	want := receiverstatus.Counts{Accepted: 4, Delivered: 4}
 	if diff := cmp.Diff(want, b.status("red").Counts); diff != "" {

@@ -176,7 +176,9 @@ func (t *trail) full(now time.Time) bool {
 		age = min(age, firstFileAge)
 	}
 	since := now.Sub(t.file.Opened())
-	return since >= age || since < 0 || t.file.RawSize() >= g.MaxSize || t.file.Size() >= outbox.MaxCompressed
+	// now may have been read a moment before the file was opened; a clock that
+	// was set back would keep the file open for as long.
+	return since >= age || since < -maxSkew || t.file.RawSize() >= g.MaxSize || t.file.Size() >= outbox.MaxCompressed
 }
 
 // cut closes the open file, if there is one: its entry and the cursor are
