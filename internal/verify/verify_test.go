@@ -429,8 +429,10 @@ func TestTampering(t *testing.T) {
 			},
 			func(f *fixture) []Finding {
 				return []Finding{
-					{Kind: DigestMoved, Key: f.Digests[2]}, {Kind: ChainBroken, Key: f.Digests[2]},
-					{Kind: LogFileUnlisted, Key: f.Files[4]}, {Kind: LogFileUnlisted, Key: f.Files[5]},
+					{Kind: DigestMoved, Key: f.Digests[2]},
+					{Kind: ChainBroken, Key: f.Digests[2]},
+					{Kind: LogFileUnlisted, Key: f.Files[4]},
+					{Kind: LogFileUnlisted, Key: f.Files[5]},
 				}
 			},
 		},
@@ -441,7 +443,8 @@ func TestTampering(t *testing.T) {
 			func(f *fixture) []Finding {
 				return []Finding{
 					{Kind: DigestSignature, Key: f.Digests[1]},
-					{Kind: LogFileUnlisted, Key: f.Files[2]}, {Kind: LogFileUnlisted, Key: f.Files[3]},
+					{Kind: LogFileUnlisted, Key: f.Files[2]},
+					{Kind: LogFileUnlisted, Key: f.Files[3]},
 				}
 			},
 		},
