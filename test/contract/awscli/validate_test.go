@@ -16,17 +16,17 @@ import (
 	"github.com/trail-operator/trail-operator/internal/verify/verifytest"
 )
 
-// cli is an AWS CLI of this machine.
-type cli struct{ path, version string }
+// awsCLI is an AWS CLI of this machine.
+type awsCLI struct{ path, version string }
 
 var cliVersion = regexp.MustCompile(`^aws-cli/(\S+)`)
 
 // installed returns every AWS CLI on the PATH, one of each version. Debian's is
 // 2.9.19, which needs a rule set to be led to another endpoint; newer ones take
 // it from the environment.
-func installed(t *testing.T) []cli {
+func installed(t *testing.T) []awsCLI {
 	t.Helper()
-	var found []cli
+	var found []awsCLI
 	seen := map[string]bool{}
 	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
 		path := filepath.Join(dir, "aws")
@@ -36,7 +36,7 @@ func installed(t *testing.T) []cli {
 			continue
 		}
 		seen[string(m[1])] = true
-		found = append(found, cli{path, string(m[1])})
+		found = append(found, awsCLI{path, string(m[1])})
 	}
 	if len(found) == 0 {
 		const reason = "there is no AWS CLI on the PATH; on Debian, apt-get install awscli brings one"
@@ -63,7 +63,7 @@ const ruleSet = `{"version": "1.0",
 
 // validate runs `aws cloudtrail validate-logs` and returns what it printed and
 // its exit code.
-func (c cli) validate(t *testing.T, b *bucket) (string, int) {
+func (c awsCLI) validate(t *testing.T, b *bucket) (string, int) {
 	t.Helper()
 	home := t.TempDir()
 	rules := filepath.Join(home, "models", "s3", "2006-03-01")
