@@ -11,6 +11,8 @@ import (
 
 	"github.com/go-logr/zapr"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 
@@ -38,11 +40,15 @@ func run(ctx context.Context, args []string) error {
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unknown argument %q; --help lists the flags", flags.Arg(0))
 	}
-	log, err := zap.NewProduction()
+	logging := zap.NewProductionConfig()
+	logging.DisableStacktrace = true
+	logging.EncoderConfig.EncodeTime = zapcore.RFC3339TimeEncoder
+	log, err := logging.Build()
 	if err != nil {
 		return err
 	}
 	ctrl.SetLogger(zapr.NewLogger(log))
+	klog.SetLogger(zapr.NewLogger(log)) // client-go's own
 
 	settings, err := managerconfig.Load(*path)
 	if err != nil {

@@ -33,6 +33,7 @@ import (
 // +kubebuilder:rbac:groups=trail-operator.io,resources=trails,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=trail-operator.io,resources=trails/status,verbs=patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=trail-operator-system,resources=leases,verbs=get;create;update
 
 const (
