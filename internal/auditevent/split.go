@@ -236,7 +236,7 @@ func (s *Splitter) stream(why error, reduce bool) (bool, error) {
 	s.reject(why)
 	for done := false; !done; {
 		if s.pos == s.end && !s.fill() {
-			if s.err != io.EOF {
+			if !errors.Is(s.err, io.EOF) {
 				return false, s.readError()
 			}
 			s.item.Err = errEnds
@@ -370,7 +370,7 @@ func (s *Splitter) fill() bool {
 
 // readError returns the error that ended the body before its end.
 func (s *Splitter) readError() error {
-	if s.err == nil || s.err == io.EOF {
+	if s.err == nil || errors.Is(s.err, io.EOF) {
 		return nil
 	}
 	return &ReadError{s.err}

@@ -21,7 +21,7 @@ const (
 // post is one POST: it fills one chunk after the other and appends each.
 type post struct {
 	h          *Handler
-	ctx        context.Context //nolint:containedctx // lives as long as the request
+	ctx        context.Context // of the request
 	source     string
 	keepBodies bool
 	received   time.Time

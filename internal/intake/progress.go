@@ -46,12 +46,6 @@ func (p *progressReader) Read(b []byte) (int, error) {
 	n, err := p.body.Read(b)
 	p.got += n
 	p.total += int64(n)
-	if err == io.EOF {
-		// The server watches the connection from here on, without a deadline.
-		if err := p.control.SetReadDeadline(time.Time{}); err != nil {
-			return n, err
-		}
-	}
 	return n, err
 }
 
