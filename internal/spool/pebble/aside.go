@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 
@@ -63,7 +64,8 @@ func (a *aside) keepChunk(p spool.Position, value []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(value); err == nil {
+	// A vfs.File may scribble on what it was given, and value is Pebble's.
+	if _, err = f.Write(bytes.Clone(value)); err == nil {
 		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {
