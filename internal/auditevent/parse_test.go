@@ -3,7 +3,7 @@ package auditevent
 import (
 	"encoding/json"
 	"errors"
-	"runtime"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
@@ -11,7 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/valyala/fastjson"
+	authnv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"pgregory.net/rapid"
 )
 
 // minimal is the least that can become a record.
@@ -219,9 +224,9 @@ func TestParseGivesMemoryBack(t *testing.T) {
 	item := []byte(minimal[:len(minimal)-1] + `,"user":{"groups":["a"` + strings.Repeat(`,"a"`, 100000) + `]},"requestObject":[0` +
 		strings.Repeat(",0", MaxBody/2-10) + `]}`)
 	live := func() uint64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.ReadMemStats(&m)
+		var m goruntime.MemStats
+		goruntime.GC()
+		goruntime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
 	before := live()
@@ -237,7 +242,7 @@ func TestParseGivesMemoryBack(t *testing.T) {
 	if after := live(); after > before+64<<10 {
 		t.Errorf("%d bytes are kept", after-before)
 	}
-	runtime.KeepAlive(&p)
+	goruntime.KeepAlive(&p)
 }
 
 func TestParseCutsLongAnnotations(t *testing.T) {
@@ -250,4 +255,54 @@ func TestParseCutsLongAnnotations(t *testing.T) {
 	if got := e.Annotations.String(); got != `{"a":"1","b":"2"}` || !cmp.Equal(e.Omitted, []string{"annotations"}) {
 		t.Fatalf("got %s, omitted %v", got, e.Omitted)
 	}
+}
+
+// Whatever kube-apiserver encodes is accepted, and read as it means it.
+func TestParseAcceptsWhatKubernetesWrites(t *testing.T) {
+	var p Parser
+	text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", "\\", "\"", "<&>\u2028", "\x00\x1f\x7f", "a\xffb", "😀"}))
+	user := func(t *rapid.T, label string) authnv1.UserInfo {
+		return authnv1.UserInfo{
+			Username: text.Draw(t, label), UID: text.Draw(t, label), Groups: rapid.SliceOf(text).Draw(t, label),
+			Extra: rapid.MapOf(text, rapid.Map(rapid.SliceOf(text), func(s []string) authnv1.ExtraValue { return s })).Draw(t, label),
+		}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		at := metav1.NewMicroTime(time.UnixMicro(rapid.Int64Range(0, 1<<52).Draw(rt, "time")))
+		e := auditv1.Event{
+			Level: auditv1.Level(text.Draw(rt, "level")), AuditID: types.UID("x" + text.Draw(rt, "auditID")),
+			Stage:      rapid.SampledFrom([]auditv1.Stage{StageRequestReceived, StageResponseStarted, StageResponseComplete, StagePanic}).Draw(rt, "stage"),
+			RequestURI: text.Draw(rt, "uri"), Verb: text.Draw(rt, "verb"), User: user(rt, "user"), UserAgent: text.Draw(rt, "agent"),
+			SourceIPs: rapid.SliceOf(text).Draw(rt, "ips"), StageTimestamp: at, RequestReceivedTimestamp: at,
+			Annotations: rapid.MapOf(text, text).Draw(rt, "annotations"),
+		}
+		if rapid.Bool().Draw(rt, "impersonated") {
+			u := user(rt, "impersonated")
+			e.ImpersonatedUser = &u
+		}
+		if rapid.Bool().Draw(rt, "object") {
+			e.ObjectRef = &auditv1.ObjectReference{Resource: text.Draw(rt, "resource"), Namespace: text.Draw(rt, "namespace"), Name: text.Draw(rt, "name")}
+		}
+		if rapid.Bool().Draw(rt, "response") {
+			e.ResponseStatus = &metav1.Status{Code: rapid.Int32().Draw(rt, "code"), Message: text.Draw(rt, "message"), Details: &metav1.StatusDetails{RetryAfterSeconds: 1}}
+		}
+		if rapid.Bool().Draw(rt, "body") {
+			raw, err := json.Marshal(map[string]any{"a": text.Draw(rt, "a"), "b": rapid.Float64Range(-1e300, 1e300).Draw(rt, "b"), "c": []any{nil, true}})
+			if err != nil {
+				rt.Fatal(err)
+			}
+			e.RequestObject = &runtime.Unknown{Raw: raw, ContentType: runtime.ContentTypeJSON}
+		}
+		item, err := json.Marshal(e)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		got, err := p.Parse(item)
+		if err != nil {
+			rt.Fatalf("%v: %s", err, item)
+		}
+		if diff := cmp.Diff(expected(t, item), flatten(got), comparePlain); diff != "" {
+			rt.Fatalf("%s (-want +got):\n%s", item, diff)
+		}
+	})
 }

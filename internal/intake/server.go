@@ -21,8 +21,10 @@ const (
 	// for each POST in flight.
 	maxConnections = 1024
 	// maxStreams bounds the POSTs in flight on one HTTP/2 connection; a client
-	// that wants more opens another connection.
-	maxStreams = 100
+	// that wants more opens another connection. Each may fill its own buffer,
+	// so that POSTs which wait for memory do not hold up those that have some.
+	maxStreams   = 64
+	streamBuffer = 128 << 10
 	// shutdownTimeout is how long requests in flight may take when the server
 	// ends.
 	shutdownTimeout = 25 * time.Second
@@ -43,11 +45,13 @@ func Serve(ctx context.Context, l net.Listener, c *Certificates, h http.Handler,
 			return context.WithValue(ctx, peerKey{}, &peer{})
 		},
 		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams: maxStreams,
-			MaxReadFrameSize:     256 << 10,
-			SendPingTimeout:      30 * time.Second,
-			PingTimeout:          15 * time.Second,
-			WriteByteTimeout:     30 * time.Second,
+			MaxConcurrentStreams:          maxStreams,
+			MaxReceiveBufferPerStream:     streamBuffer,
+			MaxReceiveBufferPerConnection: maxStreams * streamBuffer,
+			MaxReadFrameSize:              64 << 10,
+			SendPingTimeout:               30 * time.Second,
+			PingTimeout:                   15 * time.Second,
+			WriteByteTimeout:              30 * time.Second,
 		},
 	}
 	ended := make(chan error, 1)
