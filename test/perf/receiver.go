@@ -18,6 +18,7 @@ import (
 // running is a receiver with a bucket behind it.
 type running struct {
 	dir      string
+	in       *testenv.Installation
 	s3       *testenv.S3Server
 	receiver *testenv.Receiver
 	client   *http.Client
@@ -44,6 +45,7 @@ func (b *bench) startReceiver(ctx context.Context) (s *running, err error) {
 		return nil, err
 	}
 	trail := oneTrail(s.s3)
+	s.in = in
 	in.Trails = append(in.Trails, trail)
 	if err := in.Write(); err != nil {
 		return nil, err
@@ -71,14 +73,22 @@ func (b *bench) startReceiver(ctx context.Context) (s *running, err error) {
 	return s, s.wait(ctx, "the receiver to be ready", func(st *receiverstatus.Status) bool { return len(st.Trails) == 1 })
 }
 
-// delivered waits until n records are in the bucket.
+// delivered suspends the trail, which closes its open file, and waits until n
+// records are in the bucket.
 func (s *running) delivered(ctx context.Context, n int64) error {
-	return s.wait(ctx, "delivery", func(st *receiverstatus.Status) bool { return st.Trails[0].Counts.Delivered >= n })
+	s.in.Trails[0].Suspended = true
+	s.in.Trails[0].Generation++
+	if err := s.in.Write(); err != nil {
+		return err
+	}
+	return s.wait(ctx, "delivery", func(st *receiverstatus.Status) bool {
+		return st.Trails[0].Flushed && st.Trails[0].Counts.Delivered == n
+	})
 }
 
 func (s *running) wait(ctx context.Context, what string, done func(*receiverstatus.Status) bool) error {
 	var last string
-	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 		st, err := s.status(ctx)
 		if err != nil {
 			last = err.Error()
