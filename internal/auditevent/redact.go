@@ -17,10 +17,10 @@ const patchAnnotation = "patch.webhook.admission.k8s.io/"
 // JSON, that is kept of a sensitive object. Kubernetes allows 253.
 const maxIdentity = 512
 
-// Sensitive reports whether the bodies of the call carry credentials whatever
+// sensitive reports whether the bodies of the call carry credentials whatever
 // they look like: Secrets, token requests and token reviews, and OpenShift's
 // OAuth objects.
-func (e *Event) Sensitive() bool {
+func (e *Event) sensitive() bool {
 	switch e.ObjectRef.Resource {
 	case "secrets", "tokenreviews":
 		return true
@@ -33,12 +33,12 @@ func (e *Event) Sensitive() bool {
 }
 
 // AppendStored appends the event as it may be stored: without credentials in
-// its requestURI, and, when it is Sensitive, without its bodies and without
+// its requestURI, and, when the call is about credentials, without its bodies and without
 // what else quotes them. keepBodies leaves the bodies, and only them. Of a
 // removed body remain name, namespace and uid. The result is valid UTF-8.
 func (e *Event) AppendStored(dst []byte, keepBodies bool) []byte {
 	uri, changed := redactURI(e.RequestURI)
-	sensitive := e.Sensitive()
+	sensitive := e.sensitive()
 	start := len(dst)
 	if changed || sensitive {
 		dst = e.appendRedacted(dst, uri, changed, sensitive, keepBodies)

@@ -128,7 +128,7 @@ func TestRedactKeepsRecordedEvents(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := string(e.AppendStored(nil, false))
-			if !e.Sensitive() && got != string(item) {
+			if !e.sensitive() && got != string(item) {
 				t.Errorf("%s item %d was changed:\n%s\n%s", name, i, item, got)
 			}
 			for _, secret := range []string{"aHVudGVyMg", "eyJhbGciOi"} {
