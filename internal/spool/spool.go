@@ -74,9 +74,12 @@ type Spool interface {
 	// Read calls fn for each chunk after the given position up to Tail(), in
 	// order, until fn returns an error, which Read returns. A chunk that
 	// cannot be read is passed as a *Damaged error through onDamage and kept
-	// aside; reading goes on behind it. Data is valid until fn returns.
+	// aside; reading goes on behind it. Each Read passes it again. Chunks that
+	// were trimmed are passed over. Data is valid until fn returns.
 	Read(ctx context.Context, after Position, fn func(Position, *Chunk) error, onDamage func(Damaged)) error
-	// Trim allows the spool to delete chunks up to and including upTo.
+	// Trim allows the spool to delete chunks up to and including upTo, which
+	// readers see no more. Space returns within seconds. A trim that was not
+	// yet durable may be forgotten with the power; who trims repeats it.
 	Trim(upTo Position) error
 
 	// Get returns a copy of a state document, nil when there is none.
@@ -85,10 +88,10 @@ type Spool interface {
 	Scan(prefix string, fn func(key string, value []byte) error) error
 	// Commit applies all operations atomically and durably. It returns
 	// ErrConflict, and does nothing, when an Expect operation does not hold.
-	// Commit may use the disk reserve.
+	// Commit may use most of the disk reserve; ErrFull means that even that is gone.
 	Commit(ops ...Op) error
 
-	// Usage is the number of bytes on disk.
+	// Usage is about the number of bytes on disk, with what is kept aside.
 	Usage() int64
 	Close() error
 }

@@ -8,7 +8,6 @@
 package pebble
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -18,7 +17,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/go-logr/logr"
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 	"k8s.io/utils/clock"
@@ -58,6 +56,9 @@ type store struct {
 	uuid    string
 	metrics *metrics
 	aside   *aside
+
+	compactions   *scheduler
+	backgroundLog logLimit
 
 	// Uptime goes on where the last write of the receiver before left it.
 	opened       time.Time
@@ -112,16 +113,17 @@ func Open(dir string, opts Options) (spool.Spool, error) {
 		opts.FreeBytes = func() (int64, error) { return freeBytes(opts.FS, dir) }
 	}
 	s := &store{
-		opts:      opts,
-		dir:       dir,
-		cache:     pebble.NewCache(cacheSize),
-		metrics:   newMetrics(opts.Registerer),
-		opened:    opts.Clock.Now(),
-		admission: semaphore.NewWeighted(maxAdmitted),
-		requests:  make(chan *request, maxQueued),
-		applied:   make(chan *group, maxSyncs),
-		closing:   make(chan struct{}),
-		failed:    make(chan struct{}),
+		opts:        opts,
+		dir:         dir,
+		cache:       pebble.NewCache(cacheSize),
+		metrics:     newMetrics(opts.Registerer),
+		opened:      opts.Clock.Now(),
+		compactions: newScheduler(),
+		admission:   semaphore.NewWeighted(maxAdmitted),
+		requests:    make(chan *request, maxQueued),
+		applied:     make(chan *group, maxSyncs),
+		closing:     make(chan struct{}),
+		failed:      make(chan struct{}),
 	}
 	if err := s.open(); err != nil {
 		s.cache.Unref()
@@ -159,49 +161,6 @@ func (s *store) open() (err error) {
 	return nil
 }
 
-// recover reads where the log stands. What Pebble shows after opening is
-// durable: it has written what it found in its log to tables.
-func (s *store) recover() error {
-	id, err := s.get(uuidKey)
-	if err != nil {
-		return err
-	}
-	if id == nil {
-		id = []byte(uuid.NewString())
-		if err := s.db.Set(uuidKey, id, pebble.Sync); err != nil {
-			return err
-		}
-	}
-	s.uuid = string(id)
-
-	log, err := s.get(logKey)
-	if err != nil {
-		return err
-	}
-	last, uptime, err := parseLog(log)
-	if err != nil {
-		return err
-	}
-	value, err := s.get(trimmedKey)
-	if err != nil {
-		return err
-	}
-	trimmed, err := parseTrimmed(value)
-	if err != nil {
-		return err
-	}
-	s.uptimeBefore = uptime
-	s.trim.upTo.Store(uint64(trimmed))
-	s.trim.deleted = trimmed
-	s.next = max(last, trimmed) + 1
-	s.tail.n = uint64(s.next - 1)
-	if err := s.recoverSeen(); err != nil {
-		// Rather a chunk twice than none at all.
-		s.opts.Logger.Error(err, "spool: the index of chunk IDs cannot be read; a chunk sent twice will be stored twice")
-	}
-	return nil
-}
-
 // uptime is for how long receivers have used this spool.
 func (s *store) uptime() time.Duration {
 	return s.uptimeBefore + max(0, s.opts.Clock.Since(s.opened))
@@ -215,7 +174,7 @@ func (s *store) Usage() int64 {
 		return 0
 	}
 	defer s.users.Done()
-	return int64(s.db.Metrics().DiskSpaceUsage()) + s.aside.usage() //nolint:gosec // no volume holds 2^63 bytes
+	return int64(s.db.Metrics().DiskSpaceUsage()) + s.aside.usage()
 }
 
 // enter registers a user of db, so that Close waits for it. It is false after Close.
@@ -259,29 +218,4 @@ func (s *store) get(key []byte) ([]byte, error) {
 	}
 	defer func() { _ = closer.Close() }()
 	return append([]byte{}, value...), nil
-}
-
-func appendLog(b []byte, last spool.Position, uptime time.Duration) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(last))
-	return binary.BigEndian.AppendUint64(b, uint64(uptime)) //nolint:gosec // never negative
-}
-
-func parseLog(b []byte) (spool.Position, time.Duration, error) {
-	if b == nil {
-		return 0, 0, nil
-	}
-	if len(b) != 16 {
-		return 0, 0, errors.New("the record of the last position is damaged")
-	}
-	return spool.Position(binary.BigEndian.Uint64(b)), time.Duration(binary.BigEndian.Uint64(b[8:])), nil //nolint:gosec // written by appendLog
-}
-
-func parseTrimmed(b []byte) (spool.Position, error) {
-	if b == nil {
-		return 0, nil
-	}
-	if len(b) != 8 {
-		return 0, errors.New("the record of the trimmed position is damaged")
-	}
-	return spool.Position(binary.BigEndian.Uint64(b)), nil
 }

@@ -39,7 +39,6 @@ const (
 )
 
 func (s *store) pebbleOptions() *pebble.Options {
-	compactions := newScheduler()
 	o := &pebble.Options{
 		FS:                          s.opts.FS,
 		Cache:                       s.cache,
@@ -60,14 +59,10 @@ func (s *store) pebbleOptions() *pebble.Options {
 				s.aside.keepFile(info.Path)
 				s.trim.corrupt.Store(true)
 			},
-			BackgroundError: func(err error) {
-				compactions.failed.Store(true)
-				s.metrics.backgroundErrors.Inc()
-				s.opts.Logger.Error(err, "spool: a flush or a compaction has failed; it will be tried again")
-			},
+			BackgroundError: s.backgroundError,
 		},
 	}
-	o.Experimental.CompactionScheduler = compactions
+	o.Experimental.CompactionScheduler = s.compactions
 	// Chunks have tables of their own: they never overlap, so that they are
 	// moved and deleted without being read, also when they are corrupt.
 	o.Experimental.SpanPolicyFunc = pebble.MakeStaticSpanPolicyFunc(bytes.Compare,

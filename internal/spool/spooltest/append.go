@@ -96,7 +96,7 @@ func testReadStops(t *testing.T, v *Volume) {
 	ctx, cancel := context.WithCancel(t.Context())
 	err = s.Read(ctx, 0, func(spool.Position, *spool.Chunk) error { cancel(); return nil }, nil)
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Read with a cancelled context returned %v", err)
+		t.Errorf("Read with a ended context returned %v", err)
 	}
 }
 
@@ -159,7 +159,7 @@ func testWait(t *testing.T, v *Volume) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.Wait(ctx, 0); !errors.Is(err, context.Canceled) {
-		t.Errorf("Wait with a cancelled context: %v", err)
+		t.Errorf("Wait with a ended context: %v", err)
 	}
 	waited := make(chan error, 1)
 	go func() { waited <- s.Wait(t.Context(), 1) }()
@@ -209,7 +209,7 @@ func testLimits(t *testing.T, v *Volume) {
 	for range 100 { // whatever it does, it does it wholly
 		got, err := s.Append(ctx, []spool.Chunk{chunk("late")})
 		if (err == nil) != (len(got) == 1) {
-			t.Fatalf("Append with a cancelled context: %v, %v", got, err)
+			t.Fatalf("Append with a ended context: %v, %v", got, err)
 		}
 	}
 	if s.Tail() > 1 {
