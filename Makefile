@@ -80,10 +80,19 @@ test: ## Run all tests, with the race detector, against real servers.
 	bash hack/test.sh
 
 BENCH     ?= .
+SOAK      ?= 30m
 BENCHTIME ?= 1s
 
+.PHONY: soak
+soak: ## Kill and restart the receiver under load for SOAK=30m.
+	TRAIL_SOAK=$(SOAK) go test -count=1 -timeout 0 -v ./test/durability
+
 .PHONY: bench
-bench: ## Run the benchmarks; BENCH=regexp chooses, BENCHTIME=1s each.
+bench: ## Measure the receiver against the baseline: events per CPU-second, memory.
+	go run ./test/perf
+
+.PHONY: microbench
+microbench: ## Run the benchmarks of the packages; BENCH=regexp chooses, BENCHTIME=1s each.
 	go test -run '^$$' -bench '$(BENCH)' -benchtime $(BENCHTIME) -benchmem ./...
 
 FUZZTIME ?= 10s

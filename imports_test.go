@@ -18,12 +18,16 @@ const module = "github.com/trail-operator/trail-operator/"
 var contracts = []string{"api/v1alpha1", "internal/record", "internal/receiverconfig", "internal/receiverstatus"}
 
 // pure packages import contracts and other pure packages only.
-var pure = []string{"internal/auditevent", "internal/mapping", "internal/selector", "internal/digest", "internal/signing",
-	"internal/auditpolicy", "internal/pki"}
+var pure = []string{
+	"internal/auditevent", "internal/mapping", "internal/selector", "internal/digest", "internal/signing",
+	"internal/auditpolicy", "internal/pki",
+}
 
 // dataPlane moves audit data.
-var dataPlane = []string{"internal/auditevent", "internal/intake", "internal/spool", "internal/mapping", "internal/outbox",
-	"internal/upload", "internal/digest", "internal/pipeline", "internal/receiver"}
+var dataPlane = []string{
+	"internal/auditevent", "internal/intake", "internal/spool", "internal/mapping", "internal/outbox",
+	"internal/upload", "internal/digest", "internal/pipeline", "internal/receiver",
+}
 
 // rules say, for the packages below a folder, what they must not import.
 var rules = []struct {
@@ -37,8 +41,12 @@ var rules = []struct {
 	{"the API imports Kubernetes API packages only", []string{"api"}, nil, []string{module, "sigs.k8s.io/controller-runtime/pkg/client", "k8s.io/client-go"}, nil},
 	{"pure packages import contracts and pure packages only", pure, nil, []string{module}, append(append([]string{}, contracts...), pure...)},
 	{"no byte of audit data passes through the control plane", []string{"controllers", "cmd/manager"}, nil, prefixed(dataPlane), nil},
-	{"the read side shares only the formats with the writer", []string{"internal/verify", "internal/cloudtrailapi"}, nil,
-		prefixed([]string{"internal/spool", "internal/outbox", "internal/upload", "internal/pipeline"}), nil},
+	{
+		"the read side shares only the formats with the writer",
+		[]string{"internal/verify", "internal/cloudtrailapi"},
+		nil,
+		prefixed([]string{"internal/spool", "internal/outbox", "internal/upload", "internal/pipeline"}), nil,
+	},
 	{"Pebble has one place", []string{""}, []string{"internal/spool/pebble", "test/perf"}, []string{"github.com/cockroachdb/pebble"}, nil},
 	{"minio-go has one place", []string{""}, []string{"internal/objectstore/minio"}, []string{"github.com/minio/"}, nil},
 	{"programs of the product know neither tests nor tools", []string{"api", "cmd", "controllers", "internal"}, nil, prefixed([]string{"test", "hack"}), nil},

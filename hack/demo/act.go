@@ -11,7 +11,7 @@ func (d *demo) act() error {
 	in := " -n " + namespace
 	for _, line := range []string{
 		"kubectl --kubeconfig " + d.kubeconfig("ann") + " create deployment web --image=example.com/web:1" + in,
-		"kubectl --kubeconfig " + d.kubeconfig("ann") + " create configmap settings --from-literal=colour=green" + in,
+		"kubectl --kubeconfig " + d.kubeconfig("ann") + " create configmap settings --from-literal=theme=green" + in,
 		"kubectl --kubeconfig " + d.kubeconfig("ann") + " create configmap flags --from-literal=beta=on" + in,
 		"kubectl --kubeconfig " + d.kubeconfig("ann") + " get secret bucket -o name" + in,
 		"kubectl --as ann --as-group developers create configmap by-support --from-literal=ticket=42" + in,

@@ -24,8 +24,10 @@ type finding struct {
 // investigate answers the question from the bucket alone, as an auditor would.
 func (d *demo) investigate() error {
 	d.chapter("The answer is in the bucket; the first file of a new trail is delivered after 30 seconds")
-	store, err := minio.New(objectstore.Config{Endpoint: d.s3.Endpoint, Region: d.s3.Region, Bucket: bucket,
-		AccessKey: d.s3.AccessKey, SecretKey: d.s3.SecretKey, AllowPrivate: true})
+	store, err := minio.New(objectstore.Config{
+		Endpoint: d.s3.Endpoint, Region: d.s3.Region, Bucket: bucket,
+		AccessKey: d.s3.AccessKey, SecretKey: d.s3.SecretKey, AllowPrivate: true,
+	})
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ type processes struct {
 type process struct {
 	name string
 	cmd  *exec.Cmd
-	done chan error
+	done chan struct{}
 }
 
 // start runs a program with its output in a log file.
@@ -35,7 +35,7 @@ func (p *processes) start(cmd *exec.Cmd, name string) (*process, error) {
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	proc := &process{name: name, cmd: cmd, done: make(chan error, 1)}
+	proc := &process{name: name, cmd: cmd, done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		// Linux ends the child with the thread that started it, so the thread
@@ -44,7 +44,8 @@ func (p *processes) start(cmd *exec.Cmd, name string) (*process, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			proc.done <- cmd.Wait()
+			_ = cmd.Wait() // what it ended with stands in its log
+			close(proc.done)
 		}
 	}()
 	if err := <-started; err != nil {

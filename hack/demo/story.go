@@ -78,7 +78,7 @@ func (s *story) refused(code int, line string) (string, error) {
 	s.indent(string(out))
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != code {
-		return string(out), fmt.Errorf("%s: should have ended with exit code %d, but: %v", line, code, err)
+		return string(out), fmt.Errorf("%s: should have ended with exit code %d, but: %w", line, code, err)
 	}
 	return string(out), nil
 }

@@ -162,7 +162,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(http.StatusOK, "")
 	case errors.As(err, &cut):
 		// The client is gone, or too slow: it sends all of it again, and what
-		// is stored of it already is recognised by its chunks.
+		// is stored of it already is recognized by its chunks.
 		h.metrics.posts.WithLabelValues("cut").Inc()
 		cause := "cut short"
 		if errors.Is(err, os.ErrDeadlineExceeded) {

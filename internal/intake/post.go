@@ -35,7 +35,7 @@ type post struct {
 
 // receive stores a body. Chunks are appended one by one, so that memory does
 // not grow with the body; what a body that is cut short leaves behind is
-// recognised when it is sent again.
+// recognized when it is sent again.
 func (h *Handler) receive(r *http.Request, from source, keepBodies bool, body *progressReader) error {
 	splitter := h.splitters.Get().(*auditevent.Splitter)
 	defer h.splitters.Put(splitter)

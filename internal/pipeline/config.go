@@ -65,7 +65,8 @@ func (p *Pipeline) applyTrails(c *receiverconfig.Config, trails []receiverconfig
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.installed = installation{mapper: mapper, key: key, layout: record.Layout{
-		Organization: c.Installation.Organization, Account: c.Installation.Account, Region: c.Installation.Region}}
+		Organization: c.Installation.Organization, Account: c.Installation.Account, Region: c.Installation.Region,
+	}}
 	for i := range trails {
 		if err := p.applyTrail(&trails[i]); err != nil {
 			return nil, fmt.Errorf("apply trail %s: %w", trails[i].Name, err)

@@ -108,6 +108,7 @@ func (d *deliverer) build(w digest.Window, final bool) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("digest/before-write")
 	file, err := outbox.WriteFile(d.t.p.FS, d.t.dir, out.Compressed)
 	if err != nil {
 		return err
@@ -158,6 +159,7 @@ func (d *deliverer) confirmDigest(e *outbox.Entry) error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("digest/after-confirm")
 	d.mu.Lock()
 	d.pending.digests--
 	d.mu.Unlock()

@@ -49,14 +49,6 @@ type bench struct {
 	stop  func()
 }
 
-// ticking is a clock that never shows the same time twice, as real ones do.
-type ticking struct{ *clocktesting.FakeClock }
-
-func (c ticking) Now() time.Time {
-	c.Step(time.Microsecond)
-	return c.FakeClock.Now()
-}
-
 func newBench(t *testing.T, fs ...*vfs.MemFS) *bench {
 	key, err := signing.Generate()
 	if err != nil {
@@ -66,7 +58,8 @@ func newBench(t *testing.T, fs ...*vfs.MemFS) *bench {
 		t: t, key: key, dir: t.TempDir(), buckets: map[string]*memory.Store{},
 		clock: clocktesting.NewFakeClock(time.Date(2026, 11, 21, 10, 20, 0, 0, time.UTC)),
 		config: receiverconfig.Config{Version: 1, Generation: 1, Installation: receiverconfig.Installation{
-			UID: "i", Account: "123456789012", Region: "lab-1"}},
+			UID: "i", Account: "123456789012", Region: "lab-1",
+		}},
 	}
 	if len(fs) > 0 {
 		b.fs, b.dir = fs[0], "/data"

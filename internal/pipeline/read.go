@@ -27,7 +27,9 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 	}
 	if n > p.account.Position {
 		p.account.Position = n
-		p.account.Accepted += int64(c.Items)
+		if c.Kind == spool.KindAudit {
+			p.account.Accepted += int64(c.Items)
+		}
 		p.account.Skipped += int64(c.Skipped)
 		p.account.Quarantined += int64(c.Quarantined)
 	}

@@ -194,9 +194,9 @@ func (t *trail) cut(now time.Time) bool {
 		return false
 	}
 	t.file = nil
-	next, raw := t.advanced()
+	next, _ := t.advanced()
 	next.NextSeq++
-	raw = record.MustJSON(next)
+	raw := record.MustJSON(next)
 	entry.Seq, entry.Generation, entry.MappingVersion = t.cursor.NextSeq, g.Number, mapping.Version
 	t.mu.Lock()
 	entry.Key = t.layout.LogFile(now, outbox.Unique())

@@ -43,8 +43,10 @@ func (d *deliverer) lose(ctx context.Context, e *outbox.Entry) error {
 	if e.Head != nil {
 		return d.rewindChain(d.state.Chain.Taken)
 	}
-	err := d.report(ctx, record.EventEventsLost, e.File, map[string]any{"cause": "OutboxDamaged", "records": e.Count,
-		"oldest": e.Oldest.Format(record.TimeFormat), "newest": e.Newest.Format(record.TimeFormat)})
+	err := d.report(ctx, record.EventEventsLost, e.File, map[string]any{
+		"cause": "OutboxDamaged", "records": e.Count,
+		"oldest": e.Oldest.Format(record.TimeFormat), "newest": e.Newest.Format(record.TimeFormat),
+	})
 	if err != nil {
 		return err
 	}
@@ -70,8 +72,10 @@ func (d *deliverer) expire(ctx context.Context) error {
 			return err
 		}
 		e := &entries[0]
-		err = d.report(ctx, record.EventEventsLost, e.File, map[string]any{"cause": "QuotaExceeded", "records": e.Count,
-			"oldest": e.Oldest.Format(record.TimeFormat), "newest": e.Newest.Format(record.TimeFormat)})
+		err = d.report(ctx, record.EventEventsLost, e.File, map[string]any{
+			"cause": "QuotaExceeded", "records": e.Count,
+			"oldest": e.Oldest.Format(record.TimeFormat), "newest": e.Newest.Format(record.TimeFormat),
+		})
 		if err != nil {
 			return err
 		}

@@ -51,8 +51,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(c.generation, float64(s.Generation))
 	for i := range s.Trails {
 		t := &s.Trails[i]
-		for state, n := range map[string]int64{"delivered": t.Counts.Delivered, "selected_out": t.Counts.SelectedOut,
-			"pending": t.Counts.Pending, "quarantined": t.Counts.Quarantined, "expired": t.Counts.Expired} {
+		for state, n := range map[string]int64{
+			"delivered": t.Counts.Delivered, "selected_out": t.Counts.SelectedOut,
+			"pending": t.Counts.Pending, "quarantined": t.Counts.Quarantined, "expired": t.Counts.Expired,
+		} {
 			gauge(c.records, float64(n), t.UID, state)
 		}
 		gauge(c.pendingFiles, float64(t.PendingFiles), t.UID)

@@ -54,7 +54,8 @@ func New(o Options) (*Receiver, error) {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
 	s, err := pebble.Open(filepath.Join(o.DataDir, "spool"), pebble.Options{
-		ReserveBytes: o.ReserveBytes, Clock: o.Clock, Logger: o.Log.WithName("spool"), Registerer: o.Registerer})
+		ReserveBytes: o.ReserveBytes, Clock: o.Clock, Logger: o.Log.WithName("spool"), Registerer: o.Registerer,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open the spool: %w", err)
 	}

@@ -44,8 +44,8 @@ type Spool struct {
 	Full  bool   `json:"full"`
 }
 
-// Intake counts items since the spool was created.
-// Received = Accepted + Duplicates + Skipped + Quarantined.
+// Intake counts items since the spool was created, Duplicates since the receiver
+// was started. Received = Accepted + Duplicates + Skipped + Quarantined.
 type Intake struct {
 	Received    int64    `json:"received"`
 	Accepted    int64    `json:"accepted"`

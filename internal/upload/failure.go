@@ -11,8 +11,10 @@ import (
 // Failure describes err for the status API: the first cause that is known, in
 // words of ours, since a server's words may quote what was sent.
 func Failure(err error, since time.Time) *receiverstatus.Failure {
-	f := &receiverstatus.Failure{Since: since.UTC(), Code: objectstore.Code(err), Reason: receiverstatus.ReasonOther,
-		Message: "The object store answered with an error."}
+	f := &receiverstatus.Failure{
+		Since: since.UTC(), Code: objectstore.Code(err), Reason: receiverstatus.ReasonOther,
+		Message: "The object store answered with an error.",
+	}
 	for _, c := range causes {
 		if errors.Is(err, c.err) {
 			f.Reason, f.Message = c.reason, c.message

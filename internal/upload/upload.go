@@ -22,9 +22,9 @@ import (
 const contentType = "application/x-gzip"
 
 var (
-	// ErrConflict: another object stands under the key. The bytes need a new key.
+	// ErrConflict says that another object stands under the key: the bytes need a new one.
 	ErrConflict = errors.New("another object has the key of this file")
-	// ErrDamaged: the file on the volume is missing or is not what was committed.
+	// ErrDamaged says that the file on the volume is missing or is not what was committed.
 	ErrDamaged = errors.New("the file on the volume is damaged")
 
 	errVolume = errors.New("a file on the volume cannot be opened")
@@ -38,6 +38,9 @@ func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path st
 	exists := errors.Is(err, objectstore.ErrExists)
 	if !exists && !errors.Is(err, ErrDamaged) {
 		return err
+	}
+	if exists && failpoint.Mutation("upload-compare") {
+		return ErrConflict
 	}
 	there := compare(ctx, store, e)
 	switch {

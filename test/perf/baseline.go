@@ -27,7 +27,7 @@ func serveBaseline(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	var n atomic.Uint64
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -35,7 +35,7 @@ func serveBaseline(ctx context.Context, dir string) error {
 			return
 		}
 		b := db.NewBatch()
-		defer b.Close()
+		defer func() { _ = b.Close() }()
 		if b.Set(binary.BigEndian.AppendUint64(nil, n.Add(1)), s2.Encode(nil, body), nil) != nil || b.Commit(pebble.Sync) != nil {
 			http.Error(w, "not stored", http.StatusServiceUnavailable)
 		}

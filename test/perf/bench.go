@@ -253,8 +253,10 @@ func build(ctx context.Context, to, pkg string) error {
 func oneTrail(s3 *testenv.S3Server) receiverconfig.Trail {
 	return receiverconfig.Trail{
 		UID: "00000000-0000-4000-8000-00000000000a", Name: "perf.all", Generation: 1, ARN: "arn:k8s:cloudtrail:test-1:123456789012:trail/perf.all",
-		Destination: receiverconfig.Destination{Endpoint: s3.Endpoint, Bucket: "perf", Region: s3.Region, Prefix: "perf",
-			AccessKeyID: s3.AccessKey, SecretAccessKey: s3.SecretKey, AllowPrivate: true},
+		Destination: receiverconfig.Destination{
+			Endpoint: s3.Endpoint, Bucket: "perf", Region: s3.Region, Prefix: "perf",
+			AccessKeyID: s3.AccessKey, SecretAccessKey: s3.SecretKey, AllowPrivate: true,
+		},
 		LogFileValidation: true, MaxFileAgeSeconds: 30, MaxFileSizeMiB: 64,
 	}
 }

@@ -51,8 +51,10 @@ func (b *bench) startReceiver(ctx context.Context) (s *running, err error) {
 		return nil, err
 	}
 	d := trail.Destination
-	store, err := minio.New(objectstore.Config{Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket,
-		AccessKey: d.AccessKeyID, SecretKey: d.SecretAccessKey, AllowPrivate: true})
+	store, err := minio.New(objectstore.Config{
+		Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket,
+		AccessKey: d.AccessKeyID, SecretKey: d.SecretAccessKey, AllowPrivate: true,
+	})
 	if err != nil {
 		return nil, err
 	}
