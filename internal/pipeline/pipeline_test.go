@@ -26,7 +26,6 @@ import (
 	"github.com/trail-operator/trail-operator/internal/signing"
 	"github.com/trail-operator/trail-operator/internal/spool"
 	"github.com/trail-operator/trail-operator/internal/spool/pebble"
-	"github.com/trail-operator/trail-operator/internal/upload"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -417,12 +416,6 @@ func TestClockSkewHoldsBack(t *testing.T) {
 	b.until("the condition", func() bool { return b.status("red").ClockSkewSeconds == 600 && b.status("red").PendingFiles == 1 })
 	b.bucket("red").SetServerTime(0)
 	b.until("delivery", func() bool { return b.status("red").Counts.Delivered == 1 })
-}
-
-func TestBackoffGrowsAndIsBounded(t *testing.T) {
-	if a, z := upload.Backoff(1), upload.Backoff(1000); a != time.Second || z != 2*time.Minute {
-		t.Errorf("backoff goes from %s to %s", a, z)
-	}
 }
 
 func TestOwnEventsReachTheirTrailOnce(t *testing.T) {

@@ -1,79 +1,128 @@
-package upload
+package upload_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
-	"syscall"
+	"strings"
 	"testing"
 	"time"
 
-	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/clock"
 
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/objectstore/memory"
 	"github.com/trail-operator/trail-operator/internal/outbox"
-	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/upload"
 )
 
-// noFiles is a file system whose process has too many files open.
-type noFiles struct{ outbox.OS }
-
-func (noFiles) Open(path string) (io.ReadSeekCloser, error) {
-	return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EMFILE}
-}
+const key = "p/AWSLogs/123456789012/CloudTrail/r/x.json.gz"
 
 func TestSend(t *testing.T) {
-	content := []byte("content of a log file")
-	for name, c := range map[string]struct {
-		file   []byte // on the volume; nil = missing
-		object []byte // in the bucket; nil = missing
-		fs     outbox.FS
-		fault  memory.Fault
-		want   error
+	const body = "the bytes that were committed"
+	sum := sha256.Sum256([]byte(body))
+	entry := outbox.Entry{Key: key, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:]), Metadata: map[string]string{"signature": "ab"}}
+	for name, tc := range map[string]struct {
+		file  string // what is on the volume; empty = nothing
+		there string // what stands under the key already
+		fault memory.Fault
+		want  error
+		after string // what stands under the key in the end
 	}{
-		"new":                                     {file: content},
-		"stored by an earlier try":                {file: content, object: content},
-		"another object has the key":              {file: content, object: []byte("something else, of any length"), want: ErrConflict},
-		"another object of the same length":       {file: content, object: []byte("CONTENT OF A LOG FILE"), want: ErrConflict},
-		"missing on the volume":                   {want: ErrDamaged},
-		"damaged on the volume":                   {file: []byte("content of a LOG file"), want: ErrDamaged},
-		"cut short on the volume":                 {file: content[:5], want: ErrDamaged},
-		"missing, and stored by an earlier try":   {object: content},
-		"damaged, and stored by an earlier try":   {file: content[:5], object: content},
-		"damaged, and another object has the key": {file: content[:5], object: []byte("x"), want: ErrDamaged},
-		"missing, and nobody may look":            {fault: memory.Fault{Refuse: objectstore.ErrAccessDenied}, want: ErrDamaged},
-		"missing, and nobody answers":             {fault: memory.Fault{Refuse: objectstore.ErrUnreachable}, want: objectstore.ErrUnreachable},
-		"too many open files":                     {file: content, fs: noFiles{}, want: errVolume},
+		"free key":                        {file: body, after: body},
+		"ours is there already":           {file: body, there: body, after: body},
+		"another object is there":         {file: body, there: "the bytes that were COMMITTED", want: upload.ErrConflict, after: "the bytes that were COMMITTED"},
+		"a shorter object is there":       {file: body, there: "x", want: upload.ErrConflict, after: "x"},
+		"flipped byte on the volume":      {file: "the bytes that were committeD", want: upload.ErrDamaged},
+		"torn file on the volume":         {file: body[:5], want: upload.ErrDamaged},
+		"file is gone":                    {want: upload.ErrDamaged},
+		"refused":                         {file: body, fault: memory.Fault{Refuse: objectstore.ErrAccessDenied}, want: objectstore.ErrAccessDenied},
+		"stored, but the answer was lost": {file: body, fault: memory.Fault{Lose: objectstore.ErrUnreachable}, want: objectstore.ErrUnreachable, after: body},
+		"connection dropped":              {file: body, fault: memory.Fault{CutAfter: 7}, want: objectstore.ErrUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			path := filepath.Join(dir, "f.json.gz")
-			if c.file != nil {
-				if err := os.WriteFile(path, c.file, 0o600); err != nil {
+			store := memory.New(clock.RealClock{})
+			path := filepath.Join(t.TempDir(), "f")
+			if tc.file != "" {
+				if err := os.WriteFile(path, []byte(tc.file), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			store := memory.New(clocktesting.NewFakeClock(time.Now()))
-			if c.object != nil {
-				store.Overwrite("key", c.object)
+			if tc.there != "" {
+				there := sha256.Sum256([]byte(tc.there))
+				if err := store.Create(t.Context(), key, strings.NewReader(tc.there), int64(len(tc.there)),
+					objectstore.PutOptions{SHA256: there, Metadata: entry.Metadata}); err != nil {
+					t.Fatal(err)
+				}
 			}
-			store.SetHook(func(context.Context, objectstore.Op, string) memory.Fault { return c.fault })
-			if c.fs == nil {
-				c.fs = outbox.OS{}
+			store.SetHook(func(_ context.Context, op objectstore.Op, _ string) memory.Fault {
+				if op == objectstore.OpPut {
+					return tc.fault
+				}
+				return memory.Fault{}
+			})
+			err := upload.Send(t.Context(), store, outbox.OS{}, path, &entry)
+			if tc.want == nil && err != nil || !errors.Is(err, tc.want) {
+				t.Errorf("error %v, want %v", err, tc.want)
 			}
-			err := Send(t.Context(), store, c.fs, path, &outbox.Entry{Key: "key", Size: int64(len(content)), SHA256: record.HexSHA256(content)})
-			if !errors.Is(err, c.want) {
-				t.Fatalf("got %v, want %v", err, c.want)
-			}
-			if c.want == nil && string(store.Objects()["key"].Body) != string(content) {
-				t.Errorf("the bucket holds %q", store.Objects()["key"].Body)
-			}
-			if c.object != nil && string(store.Objects()["key"].Body) != string(c.object) {
-				t.Error("an object was overwritten")
+			if got := string(store.Objects()[key].Body); got != tc.after {
+				t.Errorf("the bucket holds %q, want %q", got, tc.after)
 			}
 		})
+	}
+}
+
+// A digest that lost its signature is not ours, even with the same bytes.
+func TestSendComparesMetadata(t *testing.T) {
+	const body = "digest"
+	sum := sha256.Sum256([]byte(body))
+	store := memory.New(clock.RealClock{})
+	if err := store.Create(t.Context(), key, strings.NewReader(body), int64(len(body)), objectstore.PutOptions{SHA256: sum}); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := outbox.Entry{Key: key, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:]), Metadata: map[string]string{"signature": "ab"}}
+	if err := upload.Send(t.Context(), store, outbox.OS{}, path, &e); !errors.Is(err, upload.ErrConflict) {
+		t.Errorf("error %v, want %v", err, upload.ErrConflict)
+	}
+}
+
+func TestFailureSpeaksInWordsOfOurs(t *testing.T) {
+	for err, want := range map[error]string{
+		objectstore.ErrNoBucket:         receiverstatus.ReasonNoBucket,
+		objectstore.ErrBadCredentials:   receiverstatus.ReasonBadCredentials,
+		objectstore.ErrAccessDenied:     receiverstatus.ReasonAccessDenied,
+		objectstore.ErrCertificate:      receiverstatus.ReasonCertificate,
+		objectstore.ErrForbiddenAddress: receiverstatus.ReasonAddress,
+		objectstore.ErrClockSkew:        receiverstatus.ReasonClockSkew,
+		objectstore.ErrThrottled:        receiverstatus.ReasonThrottled,
+		objectstore.ErrUnreachable:      receiverstatus.ReasonUnreachable,
+		errors.New("hunter2"):           receiverstatus.ReasonOther,
+	} {
+		f := upload.Failure(&objectstore.Error{Op: "put", Code: "Some", Err: err}, time.Now())
+		if f.Reason != want || f.Message == "" || strings.Contains(f.Message, "hunter2") || f.Code != "Some" {
+			t.Errorf("%v gives %+v, want reason %s", err, f, want)
+		}
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	last := time.Duration(0)
+	for n := 1; n < 12; n++ {
+		d := upload.Backoff(n)
+		if d < last || d > 2*time.Minute {
+			t.Errorf("failure %d waits %s after %s", n, d, last)
+		}
+		last = d
+	}
+	if first, far := upload.Backoff(1), upload.Backoff(1_000_000); first != time.Second || far != 2*time.Minute {
+		t.Errorf("backoff goes from %s to %s", first, far)
 	}
 }
