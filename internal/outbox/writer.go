@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bufio"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,19 +22,24 @@ import (
 // limit of 50 MB, whatever one more chunk adds.
 const MaxCompressed = 36 << 20
 
-// blockSize is how much is gathered before it is hashed and compressed.
-const blockSize = 64 << 10
+const (
+	// blockSize is how much is gathered before it is hashed and compressed, and
+	// again before it is written: the compressor gives out a few hundred bytes
+	// at a time.
+	blockSize = 64 << 10
+	// keptBlock is the largest block that is kept for the next file.
+	keptBlock = 4 * blockSize
+)
 
 // Writer is a log file that is still open. It is not safe for concurrent use.
 type Writer struct {
 	fs      FS
 	file    File
 	path    string
-	zip     *gzip.Writer
+	c       *compressor
 	raw     hash.Hash
 	sent    hash.Hash
 	size    int64
-	block   []byte
 	rawSize int64
 	count   int64
 	oldest  int64
@@ -41,12 +47,20 @@ type Writer struct {
 	opened  time.Time
 }
 
+// compressor is the memory of an open file.
+type compressor struct {
+	block []byte // records that wait
+	zip   *gzip.Writer
+	out   *bufio.Writer // what zip writes to
+}
+
 var compressors = sync.Pool{New: func() any {
-	zip, err := gzip.NewWriterLevel(io.Discard, 3)
+	out := bufio.NewWriterSize(io.Discard, blockSize)
+	zip, err := gzip.NewWriterLevel(out, 3)
 	if err != nil {
 		panic("outbox: " + err.Error()) // the level is a constant
 	}
-	return zip
+	return &compressor{block: make([]byte, 0, blockSize+4096), zip: zip, out: out}
 }}
 
 // Create opens a new file in the trail's folder. The name is random: a file
@@ -57,10 +71,10 @@ func Create(fs FS, dir string, now time.Time) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a log file: %w", err)
 	}
-	w := &Writer{fs: fs, file: f, path: path, raw: sha256.New(), sent: sha256.New(), opened: now, block: make([]byte, 0, blockSize+4096)}
-	w.zip = compressors.Get().(*gzip.Writer)
-	w.zip.Reset(sink{w})
-	w.block = append(w.block, record.LogFileHead...)
+	w := &Writer{fs: fs, file: f, path: path, raw: sha256.New(), sent: sha256.New(), opened: now, c: compressors.Get().(*compressor)}
+	w.c.out.Reset(sink{w})
+	w.c.zip.Reset(w.c.out)
+	w.c.block = append(w.c.block[:0], record.LogFileHead...)
 	return w, nil
 }
 
@@ -76,10 +90,11 @@ func (s sink) Write(b []byte) (int, error) {
 
 // Add appends one record. eventTime is in seconds since 1970.
 func (w *Writer) Add(rec []byte, eventTime int64) error {
+	b := w.c.block
 	if w.count > 0 {
-		w.block = append(w.block, ',')
+		b = append(b, ',')
 	}
-	w.block = append(w.block, rec...)
+	w.c.block = append(b, rec...)
 	w.rawSize += int64(len(rec)) + 1
 	if w.count == 0 || eventTime < w.oldest {
 		w.oldest = eventTime
@@ -88,37 +103,43 @@ func (w *Writer) Add(rec []byte, eventTime int64) error {
 		w.newest = eventTime
 	}
 	w.count++
-	if len(w.block) >= blockSize {
+	if len(w.c.block) >= blockSize {
 		return w.flush()
 	}
 	return nil
 }
 
 func (w *Writer) flush() error {
-	w.raw.Write(w.block)
-	_, err := w.zip.Write(w.block)
-	w.block = w.block[:0]
+	w.raw.Write(w.c.block)
+	_, err := w.c.zip.Write(w.c.block)
+	w.c.block = w.c.block[:0]
 	if err != nil {
 		return fmt.Errorf("write a log file: %w", err)
 	}
 	return nil
 }
 
-// Count is the number of records so far, RawSize their bytes, Size the
-// compressed bytes so far, Opened when the file was begun.
-func (w *Writer) Count() int64      { return w.count }
-func (w *Writer) RawSize() int64    { return w.rawSize }
-func (w *Writer) Size() int64       { return w.size }
+// RawSize is the size of the records so far, in bytes before compression.
+func (w *Writer) RawSize() int64 { return w.rawSize }
+
+// Size is the number of compressed bytes that were written so far.
+func (w *Writer) Size() int64 { return w.size }
+
+// Opened is when the file was begun.
 func (w *Writer) Opened() time.Time { return w.opened }
 
 // Close ends the file and makes it durable: the file, then its folder. The
 // entry it returns lacks Seq, Key, Generation and MappingVersion.
 func (w *Writer) Close(now time.Time) (Entry, error) {
-	w.block = append(w.block, record.LogFileTail...)
+	w.c.block = append(w.c.block, record.LogFileTail...)
 	if err := w.flush(); err != nil {
 		return Entry{}, err
 	}
-	if err := w.zip.Close(); err != nil {
+	err := w.c.zip.Close()
+	if err == nil {
+		err = w.c.out.Flush()
+	}
+	if err != nil {
 		return Entry{}, fmt.Errorf("write a log file: %w", err)
 	}
 	w.release()
@@ -142,11 +163,15 @@ func (w *Writer) Discard() {
 }
 
 func (w *Writer) release() {
-	if w.zip != nil {
-		w.zip.Reset(io.Discard) // keep no reference to the file
-		compressors.Put(w.zip)
-		w.zip = nil
+	if w.c == nil {
+		return
 	}
+	w.c.out.Reset(io.Discard) // keep no reference to the file
+	if cap(w.c.block) > keptBlock {
+		w.c.block = make([]byte, 0, blockSize+4096)
+	}
+	compressors.Put(w.c)
+	w.c = nil
 }
 
 // WriteFile makes a small file durable in the trail's folder and returns its name.
