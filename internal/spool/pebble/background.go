@@ -25,7 +25,10 @@ func (s *store) backgroundError(err error) {
 		s.opts.Logger.Error(err, "spool: a flush or a compaction has failed; it is tried again")
 	}
 	if vfs.IsNoSpaceError(err) {
-		time.Sleep(noSpacePause)
+		select {
+		case <-time.After(noSpacePause):
+		case <-s.closing:
+		}
 	}
 }
 

@@ -27,8 +27,9 @@ const (
 	// maxGroup bytes of stored chunks go into one batch, well below half a
 	// memtable, from where on Pebble would treat a batch as a table of its own.
 	maxGroup = 4 << 20
-	// maxSyncs batches may wait for their sync.
-	maxSyncs = 4
+	// maxSyncs batches may be queued behind the one that waits for its sync.
+	// More of them were not measured to be faster.
+	maxSyncs = 1
 
 	// trimInterval is the least time between two range tombstones: each one
 	// slows reading down until it has left the memtable.
