@@ -168,7 +168,7 @@ func (p *Pipeline) step(ctx context.Context) error {
 	now := p.Clock.Now()
 	from := p.account.Position
 	for _, t := range trails {
-		if t.reading(now) {
+		if t.wake(now); !t.resting() {
 			from = min(from, t.position)
 		}
 	}

@@ -16,7 +16,7 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 	now := p.Clock.Now()
 	var due, recording []*trail
 	for _, t := range trails {
-		if n <= t.position || !t.reading(now) {
+		if n <= t.position || t.resting() {
 			continue
 		}
 		due = append(due, t)
@@ -37,7 +37,7 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 		p.offer(ctx, n, c, recording)
 	}
 	for _, t := range due {
-		if !t.reading(now) {
+		if t.resting() {
 			continue // it failed on this chunk and starts again from its cursor
 		}
 		t.position = n
@@ -90,7 +90,9 @@ func (p *Pipeline) damaged(ctx context.Context, d spool.Damaged, trails []*trail
 	p.Log.Error(nil, "A stored chunk cannot be read; it is kept aside", "position", d.Position, "reason", d.Reason)
 	p.account.Damaged++
 	for _, t := range trails {
-		t.position = max(t.position, d.Position)
+		if !t.resting() { // one that rests has not read what is before either
+			t.position = max(t.position, d.Position)
+		}
 	}
 	p.account.Position = max(p.account.Position, d.Position)
 	err := p.Record(ctx, record.OwnEvent{

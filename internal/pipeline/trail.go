@@ -2,6 +2,8 @@ package pipeline
 
 import (
 	"context"
+	"errors"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -71,14 +73,16 @@ func (t *trail) newest() (outbox.Generation, receiverconfig.Trail, record.Layout
 	return t.generations[len(t.generations)-1], t.config, t.layout
 }
 
-// reading reports whether the trail takes chunks: not while it rests.
-func (t *trail) reading(now time.Time) bool {
-	if now.Before(t.restUntil) {
-		return false
+// wake ends a rest that is over. That happens between two reads only: one that
+// is under way is ahead of what the trail has to read again.
+func (t *trail) wake(now time.Time) {
+	if left := t.restUntil.Sub(now); left <= 0 || left > retryDisk { // or the clock was set back
+		t.restUntil = time.Time{}
 	}
-	t.restUntil = time.Time{}
-	return true
 }
+
+// resting reports whether the trail takes no chunks.
+func (t *trail) resting() bool { return !t.restUntil.IsZero() }
 
 // records reports whether the generation in force records anything.
 func (t *trail) records() bool { return !t.current().Suspended }
@@ -125,7 +129,7 @@ func (t *trail) compile(g outbox.Generation) {
 
 // offer adds a record to the open file if the trail selects it.
 func (t *trail) offer(rec []byte, f *record.Facts, own bool) {
-	if !t.restUntil.IsZero() {
+	if t.resting() {
 		return // failed on an earlier record of this chunk
 	}
 	if own {
@@ -208,7 +212,14 @@ func (t *trail) cut(now time.Time) bool {
 		spool.Set(t.keys.Log(entry.Seq), record.MustJSON(entry)),
 	)
 	if err != nil {
-		t.rest(err, now) // the file has no entry: an orphan, removed at the next start
+		// Where it is not certain that the entry is not stored, an orphan may
+		// stay until the next start. A full volume must not fill with them.
+		if errors.Is(err, spool.ErrFull) || errors.Is(err, spool.ErrConflict) {
+			if rerr := t.p.FS.Remove(filepath.Join(t.dir, entry.File)); rerr != nil {
+				t.p.Log.Error(rerr, "An orphan stays on the volume until the next start", "trail", t.uid)
+			}
+		}
+		t.rest(err, now)
 		return false
 	}
 	failpoint.Hit("outbox/after-commit")
