@@ -1,6 +1,7 @@
 package trail
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -36,7 +37,7 @@ type scope struct {
 	// nil when it was not there.
 	rendered    *receiverconfig.Trail
 	credentials *manifests.Credentials
-	// retry is when a problem is worth another look.
+	// retry is when a problem is worth another look; 0 means retrySoon.
 	retry time.Duration
 }
 
@@ -64,7 +65,7 @@ func (s *scope) outcome(ctx context.Context, err error) (ctrl.Result, error) {
 	switch {
 	case errors.As(err, &p):
 		s.seen.Problem = p
-		return ctrl.Result{RequeueAfter: jitter(max(s.retry, retrySoon))}, nil
+		return ctrl.Result{RequeueAfter: jitter(cmp.Or(s.retry, retrySoon))}, nil
 	case errors.Is(err, errReceiver):
 		logf.FromContext(ctx).Info(err.Error())
 		return ctrl.Result{RequeueAfter: jitter(retrySoon)}, nil

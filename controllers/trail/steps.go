@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
@@ -19,9 +20,16 @@ import (
 	"github.com/trail-operator/trail-operator/internal/status"
 )
 
-// retrySoon is how soon a problem that costs little to look at is
-// looked at again: somebody may be waiting for it.
-const retrySoon = 15 * time.Second
+const (
+	// retrySoon is how soon a problem that costs little to look at is
+	// looked at again: somebody may be waiting for it.
+	retrySoon = 15 * time.Second
+	// retryNow takes its place for missing credentials while somebody is
+	// probably at work: within atWork of the trail's creation or last change of
+	// Ready. The operator may not watch Secrets and grants, so it has to ask.
+	retryNow = 2 * time.Second
+	atWork   = time.Minute
+)
 
 // validate checks again what the API server has checked, and what it cannot see.
 func (s *scope) validate(ctx context.Context) error {
@@ -59,7 +67,20 @@ func (s *scope) proceed(p *status.Problem) error {
 	return nil
 }
 
+// waitForGrant is when to look for the credentials again.
+func (s *scope) waitForGrant() time.Duration {
+	since := s.trail.CreationTimestamp.Time
+	if ready := meta.FindStatusCondition(s.before.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.LastTransitionTime.After(since) {
+		since = ready.LastTransitionTime.Time
+	}
+	if s.seen.Now.Sub(since) < atWork {
+		return retryNow
+	}
+	return retrySoon
+}
+
 func (s *scope) readCredentials(ctx context.Context) error {
+	s.retry = s.waitForGrant()
 	name := s.trail.Spec.Destination.CredentialsSecretRef.Name
 	var secret corev1.Secret
 	err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.trail.Namespace, Name: name}, &secret)
@@ -92,7 +113,7 @@ func (s *scope) readCredentials(ctx context.Context) error {
 				v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey),
 		})
 	}
-	s.credentials = &c
+	s.credentials, s.retry = &c, 0
 	return nil
 }
 
