@@ -215,7 +215,7 @@ func (v *verifier) authenticate() {
 			v.findings.add(DigestMoved, l.key, "the digest was moved: it was made as s3://%s/%s", l.d.DigestS3Bucket, l.d.DigestS3Object)
 		case !known:
 			v.findings.add(KeyUnknown, l.key, "the public key with the fingerprint %s is not known", l.d.DigestPublicKeyFinger)
-		case !key.trusted:
+		case !key.signs(l.end):
 			v.findings.add(KeyUntrusted, l.key, "the digest is signed with a key that is not trusted (fingerprint %s)", l.d.DigestPublicKeyFinger)
 		case l.signature == "":
 			v.findings.add(DigestSignature, l.key, "the digest has no signature: neither metadata nor a newer digest has it")

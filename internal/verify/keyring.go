@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/record"
@@ -25,6 +27,14 @@ type publicKey struct {
 	published record.PublishedKey
 	where     string // object key, or the fingerprint of a given key
 	trusted   bool
+	// until is the end of the last digest that may be signed with it; zero means
+	// no end.
+	until time.Time
+}
+
+// signs tells whether a digest that ends at end may be signed with the key.
+func (k *publicKey) signs(end time.Time) bool {
+	return k.trusted && (k.until.IsZero() || !end.After(k.until))
 }
 
 func (v *verifier) loadKeys(ctx context.Context) error {
@@ -40,7 +50,8 @@ func (v *verifier) loadKeys(ctx context.Context) error {
 		v.keys.known[p.Fingerprint] = publicKey{PublicKey: key, published: p, where: p.Fingerprint}
 	}
 	if len(v.Keys) == 0 {
-		// A head pins the key that signed it, and its hash all digests before it.
+		// A head pins the key that signed it, and its hash all digests before it;
+		// see trustKeys.
 		v.keys.source, v.keys.pinned = KeysFromBucket, v.Trust != "" || len(v.Heads) > 0
 		if err := v.readKeys(ctx); err != nil {
 			return err
@@ -91,14 +102,18 @@ func (v *verifier) readKeys(ctx context.Context) error {
 
 // trustKeys decides which keys count: the first key and those that follow it by
 // signature. Keys that were given from outside need no such proof, unless the
-// first key is pinned.
+// first key is pinned. Where only heads are known from outside, their keys take
+// the place of the first key: any key can claim to have come before.
 func (v *verifier) trustKeys() {
+	pinnedByHead := v.Trust == "" && v.keys.source == KeysFromBucket && len(v.Heads) > 0
 	first := func(k publicKey) bool {
 		switch {
 		case v.Trust != "":
 			return k.Trust() == v.Trust
 		case v.keys.source == KeysGiven:
 			return true
+		case pinnedByHead:
+			return slices.ContainsFunc(v.Heads, func(h record.Head) bool { return h.Trust == k.Trust() })
 		}
 		return k.published.SignedBy == ""
 	}
@@ -132,9 +147,36 @@ func (v *verifier) trustKeys() {
 			}
 		}
 	}
+	if pinnedByHead {
+		v.trustPredecessors()
+	}
 	for _, k := range v.keys.known {
 		if !k.trusted {
 			v.findings.add(KeyUntrusted, k.where, "no chain of signatures leads from the trusted public key to this one")
+		}
+	}
+}
+
+// trustPredecessors lets the keys before that of a head sign digests up to it:
+// those are fixed by the hashes that lead there from the head. What comes later
+// is not, so a key that was put before the real ones gains nothing.
+func (v *verifier) trustPredecessors() {
+	for i := range v.Heads {
+		h := &v.Heads[i]
+		end, _ := v.digestEnd(h.Object)
+		k, ok := v.keys.known[h.Fingerprint]
+		if !ok || k.Trust() != h.Trust {
+			continue
+		}
+		for {
+			before, known := v.keys.known[k.published.SignedBy]
+			if !known || before.trusted && (before.until.IsZero() || !before.until.Before(end)) ||
+				signing.CheckSuccession(k.published, before.PublicKey) != nil {
+				break
+			}
+			before.trusted, before.until = true, end
+			v.keys.known[before.Fingerprint()] = before
+			k = before
 		}
 	}
 }

@@ -32,7 +32,7 @@ func TestKeys(t *testing.T) {
 		f := newFixture(t)
 		key := forge(t, f)
 		o := f.options()
-		o.Trust = ""
+		o.Trust, o.Heads = "", nil
 		wantFindings(t, f.run(t, o), Finding{Kind: KeyUntrusted, Key: key},
 			Finding{Kind: KeyUntrusted, Key: f.Layout.DigestKey(f.Keys[0].Fingerprint)})
 	})
@@ -86,5 +86,64 @@ func TestKeys(t *testing.T) {
 		if r.KeysPinned || !slices.ContainsFunc(r.Notes, func(s string) bool { return strings.Contains(s, "not pinned") }) {
 			t.Errorf("the result does not say that the keys are not pinned: %+v", r)
 		}
+	})
+}
+
+// usurp publishes a key that claims to have signed the trail's first one.
+func (f *fixture) usurp(t *testing.T, stranger *signing.PrivateKey) {
+	t.Helper()
+	root, err := signing.Publish(stranger.Public(), at("09:00:00"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	genuine, err := signing.Open(f.Keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	successor, err := signing.Publish(genuine, at("09:20:00"), stranger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Put(t, f.Layout.DigestKey(root.Fingerprint), record.MustJSON(root), nil)
+	f.store.Overwrite(f.Layout.DigestKey(successor.Fingerprint), record.MustJSON(successor))
+}
+
+// TestHeadPinsItsKey: whoever can write to the bucket, and has no key of ours,
+// cannot continue the trail behind a head that was kept.
+func TestHeadPinsItsKey(t *testing.T) {
+	stranger, err := signing.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Run("a forged continuation", func(t *testing.T) {
+		f := emptyFixture(t)
+		f.Hours(t, 2, 2)
+		o := f.options()
+		o.Trust = ""
+		f.usurp(t, stranger)
+		f.Key = stranger
+		f.Hours(t, 3, 1)
+		r := f.run(t, o)
+		for _, key := range f.Digests[2:] {
+			if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Kind == KeyUntrusted && f.Key == key }) {
+				t.Errorf("%s is signed with a key that only claims to be the first: %+v", key, r.Findings)
+			}
+		}
+		if r.Digests.Valid != 2 {
+			t.Errorf("%d digests are valid, want the two up to the head", r.Digests.Valid)
+		}
+	})
+	t.Run("rotations before and after the head", func(t *testing.T) {
+		f := emptyFixture(t)
+		for range 2 {
+			f.Hours(t, 1, 1)
+			f.Rotate(t)
+		}
+		f.Hours(t, 1, 1)
+		o := f.options() // with a head of the third key
+		o.Trust = ""
+		f.Rotate(t)
+		f.Hours(t, 1, 1)
+		wantFindings(t, f.run(t, o))
 	})
 }
