@@ -279,9 +279,9 @@ func (p *Parser) values() error {
 		case fieldAuthenticationMetadata:
 			ok = ok && p.value(&p.authentication, v, "authenticationMetadata", &e.AuthenticationMetadata)
 		case fieldRequestObject:
-			ok = ok && p.value(&p.request, v, "requestObject", &e.RequestObject)
+			e.RequestObject = p.body(&p.request, v, "requestObject")
 		case fieldResponseObject:
-			ok = ok && p.value(&p.response, v, "responseObject", &e.ResponseObject)
+			e.ResponseObject = p.body(&p.response, v, "responseObject")
 		}
 	}
 	if !ok {
@@ -306,15 +306,30 @@ func (p *Parser) shortened(annotations []byte) []byte {
 	return append(short, '}')
 }
 
-func (p *Parser) value(parser *fastjson.Parser, v []byte, name string, to **fastjson.Value) bool {
-	if len(v) == 0 || v[0] == 'n' {
-		return true
+func (p *Parser) body(parser *fastjson.Parser, v []byte, name string) Body {
+	if !p.decodable(v, name) {
+		return Body{}
 	}
-	if len(v) > MaxBody {
-		p.event.Omitted = append(p.event.Omitted, name)
+	return Body{raw: v, parser: parser}
+}
+
+func (p *Parser) value(parser *fastjson.Parser, v []byte, name string, to **fastjson.Value) bool {
+	if !p.decodable(v, name) {
 		return true
 	}
 	var err error
 	*to, err = parser.ParseBytes(v)
 	return err == nil
+}
+
+// decodable reports whether there is a value that is not too large.
+func (p *Parser) decodable(v []byte, name string) bool {
+	if len(v) == 0 || v[0] == 'n' {
+		return false
+	}
+	if len(v) > MaxBody {
+		p.event.Omitted = append(p.event.Omitted, name)
+		return false
+	}
+	return true
 }

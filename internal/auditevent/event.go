@@ -20,8 +20,8 @@ const (
 	StagePanic            = "Panic"
 )
 
-// MaxBody is the size in bytes up to which the JSON values of an event are
-// decoded. A larger one is nil and listed in Omitted, since no record can hold
+// MaxBody is the size in bytes up to which the JSON values of an event can be
+// decoded. A larger one is not there and listed in Omitted, since no record can hold
 // it; of larger annotations the short ones remain.
 const MaxBody = 100 << 10
 
@@ -50,8 +50,10 @@ type Event struct {
 	// Time is StageTimestamp.
 	Time time.Time
 
+	RequestObject, ResponseObject Body
+
 	// Nil when absent, null, or too large to be decoded.
-	RequestObject, ResponseObject, Annotations, AuthenticationMetadata *fastjson.Value
+	Annotations, AuthenticationMetadata *fastjson.Value
 
 	// Omitted names the members that were left out, wholly or in part, because
 	// the event was too large.

@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/valyala/fastjson"
-
 	"github.com/trail-operator/trail-operator/internal/auditevent"
 )
 
@@ -53,19 +51,19 @@ func (m *Mapper) appendRequest(dst []byte, e *auditevent.Event, c *call) []byte 
 		p = policyOpen // the body is the API server's own reading of DeleteOptions
 	}
 	mark := len(dst)
-	switch v := e.RequestObject; {
-	case v == nil || v.Type() == fastjson.TypeNull:
+	switch v := e.RequestObject.JSON(); {
+	case v == nil:
 		if reason := missing(e, "requestObject"); reason != "" {
 			dst = append(dst, ',')
 			dst = appendOmission(dst, reason, -1)
 		}
 	case !readable(v):
 		dst = append(dst, ',')
-		dst = appendOmission(dst, reasonUnread, len(v.MarshalTo(nil)))
+		dst = appendOmission(dst, reasonUnread, marshaledSize(&e.RequestObject))
 	default:
 		dst = append(dst, `,"object":`...)
 		body := len(dst)
-		dst = appendBody(dst, v, p)
+		dst = appendJSON(dst, &e.RequestObject, p)
 		if size := len(dst) - body; len(dst)-start >= maxBody {
 			dst = append(dst[:mark], ',')
 			dst = appendOmission(dst, reasonSize, size)
@@ -88,17 +86,17 @@ func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOn
 		p = policySecretAnswer
 	}
 	start := len(dst)
-	switch v := e.ResponseObject; {
-	case v == nil || v.Type() == fastjson.TypeNull:
+	switch v := e.ResponseObject.JSON(); {
+	case v == nil:
 		reason := missing(e, "responseObject")
 		if reason == "" {
 			return append(dst, "null"...)
 		}
 		dst = appendOmission(append(dst, '{'), reason, -1)
 	case !readable(v):
-		dst = appendOmission(append(dst, '{'), reasonUnread, len(v.MarshalTo(nil)))
-	case v.Type() == fastjson.TypeObject:
-		dst = appendBody(dst, v, p)
+		dst = appendOmission(append(dst, '{'), reasonUnread, marshaledSize(&e.ResponseObject))
+	case v[0] == '{':
+		dst = appendJSON(dst, &e.ResponseObject, p)
 		if size := len(dst) - start; size > maxBody || !answer {
 			dst = appendOmission(append(dst[:start], '{'), reasonSize, size)
 			break
@@ -106,7 +104,7 @@ func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOn
 		return dst
 	default: // the field holds an object or null
 		dst = append(dst, `{"value":`...)
-		dst = appendBody(dst, v, p)
+		dst = appendJSON(dst, &e.ResponseObject, p)
 		if size := len(dst) + 1 - start; size > maxBody || !answer {
 			dst = appendOmission(append(dst[:start], '{'), reasonSize, size)
 		}
@@ -135,6 +133,26 @@ func missing(e *auditevent.Event, field string) string {
 }
 
 // readable reports whether the redactor can look into a body.
-func readable(v *fastjson.Value) bool {
-	return v.Type() == fastjson.TypeObject || v.Type() == fastjson.TypeArray
+func readable(body []byte) bool { return body[0] == '{' || body[0] == '[' }
+
+// marshaledSize is the length of a body that is not shown.
+func marshaledSize(b *auditevent.Body) int {
+	if v := b.Value(); v != nil {
+		return len(v.MarshalTo(nil))
+	}
+	return len(b.JSON())
+}
+
+// appendJSON appends a body without its secret values.
+func appendJSON(dst []byte, b *auditevent.Body, p policy) []byte {
+	if p == policyOpen {
+		if dst, ok := appendPlain(dst, b.JSON()); ok {
+			return dst
+		}
+	}
+	v := b.Value()
+	if v == nil {
+		return append(appendOmission(append(dst, '{'), reasonUnread, len(b.JSON())), '}')
+	}
+	return appendBody(dst, v, p)
 }

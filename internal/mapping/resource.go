@@ -6,9 +6,10 @@ import "github.com/trail-operator/trail-operator/internal/auditevent"
 // to what is created with generateName: it stands in the answer alone.
 func objectName(e *auditevent.Event, c *call) string {
 	name := e.ObjectRef.Name
-	if name == "" && e.Verb == "create" && e.ObjectRef.Subresource == "" && e.Code < 400 && e.ResponseObject != nil &&
-		c.resource != "" && text(e.ResponseObject.Get("kind")) != "Status" {
-		name = text(e.ResponseObject.Get("metadata", "name"))
+	if name == "" && e.Verb == "create" && e.ObjectRef.Subresource == "" && e.Code < 400 && c.resource != "" {
+		if answer := e.ResponseObject.Value(); answer != nil && text(answer.Get("kind")) != "Status" {
+			name = text(answer.Get("metadata", "name"))
+		}
 	}
 	return cut(name, maxText)
 }
