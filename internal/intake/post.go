@@ -40,7 +40,11 @@ func (h *Handler) receive(r *http.Request, from source, keepBodies bool, body *p
 	splitter := h.splitters.Get().(*auditevent.Splitter)
 	defer h.splitters.Put(splitter)
 	buffer := h.buffers.Get().(*[]byte)
-	if want := chunkCapacity(r.ContentLength); cap(*buffer) < want {
+	want := chunkCapacity(r.ContentLength)
+	if r.ContentLength < 0 {
+		want = keptBuffer // most bodies are small; it grows with the others
+	}
+	if cap(*buffer) < want {
 		*buffer = make([]byte, 0, want)
 	}
 	p := &post{

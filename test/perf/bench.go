@@ -105,7 +105,7 @@ func (b *bench) send(ctx context.Context, client *http.Client, url string, posts
 }
 
 // post sends one body and repeats it while the server asks to come again.
-func post(ctx context.Context, client *http.Client, url string, body io.ReadSeeker) error {
+func post(ctx context.Context, client *http.Client, url string, body *bytes.Reader) error {
 	for range 600 {
 		if _, err := body.Seek(0, io.SeekStart); err != nil {
 			return err
@@ -114,6 +114,7 @@ func post(ctx context.Context, client *http.Client, url string, body io.ReadSeek
 		if err != nil {
 			return err
 		}
+		req.ContentLength = body.Size() // as kube-apiserver says it
 		req.Header.Set("Content-Type", "application/json")
 		resp, err := client.Do(req)
 		if err != nil {
