@@ -65,7 +65,8 @@ type Spool interface {
 	UUID() string
 	// Append returns when every chunk is durable: it survives kill -9 and
 	// power loss. Either all chunks of a call are stored, together with ops,
-	// or nothing is. Ops must not contain Expect.
+	// or nothing is. Ops must not contain Expect. A call with chunks of KindOwn
+	// only may use the reserve as Commit does.
 	Append(ctx context.Context, chunks []Chunk, ops ...Op) ([]Appended, error)
 	// Tail is the position up to which every chunk is durable.
 	Tail() Position

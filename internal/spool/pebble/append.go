@@ -13,6 +13,7 @@ type request struct {
 	chunks  []stored
 	ops     []spool.Op
 	state   bool // a Commit
+	own     bool // all chunks are of KindOwn
 	bytes   int  // of all encoded chunks
 	results []spool.Appended
 	err     error
@@ -30,7 +31,9 @@ var encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
 func (s *store) Append(ctx context.Context, chunks []spool.Chunk, ops ...spool.Op) ([]spool.Appended, error) {
 	raw, size := 0, 0
+	own := true
 	for i := range chunks {
+		own = own && chunks[i].Kind == spool.KindOwn
 		if err := checkChunk(&chunks[i]); err != nil {
 			return nil, err
 		}
@@ -60,7 +63,7 @@ func (s *store) Append(ctx context.Context, chunks []spool.Chunk, ops ...spool.O
 		*buffer = make([]byte, 0, size)
 	}
 	b := (*buffer)[:0]
-	r := &request{chunks: make([]stored, len(chunks)), ops: ops, done: make(chan struct{})}
+	r := &request{chunks: make([]stored, len(chunks)), ops: ops, own: own, done: make(chan struct{})}
 	for i := range chunks {
 		start := len(b)
 		b = appendChunk(b, &chunks[i])

@@ -137,7 +137,8 @@ func (s *store) stage(g *group, r *request, now time.Duration, free *int64) erro
 	fresh, size := s.dedupe(g, r, now)
 	size += opBytes(r.ops)
 	keep := s.opts.ReserveBytes
-	if len(fresh) == 0 {
+	if len(fresh) == 0 || r.own {
+		// A loss has to be recorded just when the volume is full.
 		keep /= stateShare
 	}
 	if size > 0 && *free-size < keep {

@@ -138,3 +138,25 @@ func resident(t *testing.T) int64 {
 	}
 	return pages * int64(os.Getpagesize())
 }
+
+// TestOwnEventsUseTheReserve: what a full volume costs can still be recorded.
+func TestOwnEventsUseTheReserve(t *testing.T) {
+	const reserve = 64 << 20
+	free := int64(reserve / 2)
+	s := openStore(t, t.TempDir(), Options{ReserveBytes: reserve, FreeBytes: func() (int64, error) { return free, nil }})
+	own, audit := noiseChunk(1, 100), noiseChunk(2, 100)
+	own.Kind = spool.KindOwn
+	for name, chunks := range map[string][]spool.Chunk{"an audit event": {audit}, "both": {own, audit}} {
+		if _, err := s.Append(t.Context(), chunks); !errors.Is(err, spool.ErrFull) {
+			t.Errorf("%s on a full volume: %v", name, err)
+		}
+	}
+	if _, err := s.Append(t.Context(), []spool.Chunk{own}); err != nil {
+		t.Errorf("an event of our own on a full volume: %v", err)
+	}
+	free = reserve / stateShare
+	own.ID[0]++
+	if _, err := s.Append(t.Context(), []spool.Chunk{own}); !errors.Is(err, spool.ErrFull) {
+		t.Errorf("an event of our own when even the reserve is gone: %v", err)
+	}
+}
