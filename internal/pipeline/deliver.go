@@ -232,8 +232,8 @@ func (d *deliverer) note(at **receiverstatus.Failure, err error) {
 }
 
 // send brings the entries under prefix into the bucket, oldest first. confirm
-// stores that one of them is there.
-func (d *deliverer) send(ctx context.Context, prefix string, confirm func(*outbox.Entry) error) error {
+// stores that one of them is there, and since when, if not since now.
+func (d *deliverer) send(ctx context.Context, prefix string, confirm func(e *outbox.Entry, since time.Time) error) error {
 	for ctx.Err() == nil {
 		entries, err := d.some(prefix)
 		if err != nil || len(entries) == 0 {
@@ -242,10 +242,10 @@ func (d *deliverer) send(ctx context.Context, prefix string, confirm func(*outbo
 		for i := range entries {
 			e := &entries[i]
 			path := filepath.Join(d.t.dir, e.File)
-			err := upload.Send(ctx, d.store, d.t.p.FS, path, e)
+			since, err := upload.Send(ctx, d.store, d.t.p.FS, path, e)
 			switch {
 			case err == nil:
-				if err := confirm(e); err != nil {
+				if err := confirm(e, since); err != nil {
 					return err
 				}
 				if err := d.t.p.FS.Remove(path); err != nil {
@@ -290,13 +290,19 @@ func (d *deliverer) some(prefix string) ([]outbox.Entry, error) {
 	return entries, err
 }
 
-// confirmLog stores that a log file is in the bucket.
-func (d *deliverer) confirmLog(e *outbox.Entry) error {
+// confirmLog stores that a log file is in the bucket. One that was there before
+// the receiver was away belongs into the digest of that hour, which is not built
+// yet: a verifier would take it for a stranger's until the next one.
+func (d *deliverer) confirmLog(e *outbox.Entry, since time.Time) error {
 	now := d.t.p.Clock.Now().UTC()
+	delivered := now
+	if !since.IsZero() && since.Before(now) {
+		delivered = since.UTC()
+	}
 	ops := []spool.Op{spool.Delete(d.t.keys.Log(e.Seq))}
 	if d.state.Chain != nil {
 		ops = append(ops, spool.Set(d.t.keys.Undigested(e.Seq), record.MustJSON(outbox.Undigested{
-			Seq: e.Seq, Delivered: now,
+			Seq: e.Seq, Delivered: delivered,
 			File: record.DigestLogFile{
 				S3Bucket: d.destination.Bucket, S3Object: e.Key, HashValue: e.RawSHA256, HashAlgorithm: record.HashAlgorithm,
 				NewestEventTime: e.Newest.UTC().Format(record.TimeFormat), OldestEventTime: e.Oldest.UTC().Format(record.TimeFormat),

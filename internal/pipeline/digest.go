@@ -133,7 +133,7 @@ func (d *deliverer) build(w digest.Window, final bool) error {
 }
 
 // confirmDigest stores that a digest is in the bucket, and with it the files it lists.
-func (d *deliverer) confirmDigest(e *outbox.Entry) error {
+func (d *deliverer) confirmDigest(e *outbox.Entry, _ time.Time) error {
 	ops := []spool.Op{spool.Delete(d.t.keys.Digest(e.Seq))}
 	err := d.t.p.Spool.Scan(d.t.keys.AllUndigested(), func(key string, value []byte) error {
 		var u outbox.Undigested

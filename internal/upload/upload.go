@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/trail-operator/trail-operator/internal/failpoint"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -31,28 +32,29 @@ var (
 )
 
 // Send stores the file at path under the entry's key and returns when the
-// bucket has it: also when an earlier try, whose answer was lost, had stored it.
+// bucket has it: also when an earlier try, whose answer was lost, had stored it;
+// stored is then when that was, by the server's clock, and zero otherwise.
 // Errors are ErrConflict, ErrDamaged, or others, which pass with time.
-func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry) error {
-	err := create(ctx, store, files, path, e)
+func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry) (stored time.Time, err error) {
+	err = create(ctx, store, files, path, e)
 	exists := errors.Is(err, objectstore.ErrExists)
 	if !exists && !errors.Is(err, ErrDamaged) {
-		return err
+		return stored, err
 	}
 	if exists && failpoint.Mutation("upload-compare") {
-		return ErrConflict
+		return stored, ErrConflict
 	}
-	there := compare(ctx, store, e)
+	stored, there := compare(ctx, store, e)
 	switch {
 	case exists && errors.Is(there, objectstore.ErrNotExist):
 		// A concurrent create that lost, or an object that went away: try again.
-		return &objectstore.Error{Op: objectstore.OpPut, Err: objectstore.ErrThrottled}
+		return stored, &objectstore.Error{Op: objectstore.OpPut, Err: objectstore.ErrThrottled}
 	case exists, there == nil:
-		return there
+		return stored, there
 	case errors.Is(there, ErrConflict), errors.Is(there, objectstore.ErrNotExist), errors.Is(there, objectstore.ErrAccessDenied):
-		return err // damaged, and no earlier try is known to have brought it there
+		return stored, err // damaged, and no earlier try is known to have brought it there
 	default:
-		return there
+		return stored, there
 	}
 }
 
@@ -95,31 +97,31 @@ func check(f io.ReadSeeker, e *outbox.Entry) (sum [32]byte, err error) {
 }
 
 // compare decides whether the object under the entry's key is ours: nil,
-// ErrConflict, or the error of the store.
-func compare(ctx context.Context, store objectstore.Store, e *outbox.Entry) error {
+// ErrConflict, or the error of the store. It returns when that was stored.
+func compare(ctx context.Context, store objectstore.Store, e *outbox.Entry) (stored time.Time, err error) {
 	info, err := store.Head(ctx, e.Key)
 	if err != nil {
-		return err
+		return stored, err
 	}
 	for k, v := range e.Metadata {
 		if info.Metadata[k] != v {
-			return ErrConflict
+			return stored, ErrConflict
 		}
 	}
 	if info.Size != e.Size {
-		return ErrConflict
+		return stored, ErrConflict
 	}
 	body, _, err := store.Get(ctx, e.Key)
 	if err != nil {
-		return err
+		return stored, err
 	}
 	defer body.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, io.LimitReader(body, e.Size+1)); err != nil {
-		return &objectstore.Error{Op: "get", Err: objectstore.ErrUnreachable}
+		return stored, &objectstore.Error{Op: "get", Err: objectstore.ErrUnreachable}
 	}
 	if hex.EncodeToString(h.Sum(nil)) != e.SHA256 {
-		return ErrConflict
+		return stored, ErrConflict
 	}
-	return nil
+	return info.Modified, nil
 }

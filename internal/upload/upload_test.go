@@ -65,7 +65,7 @@ func TestSend(t *testing.T) {
 				}
 				return memory.Fault{}
 			})
-			err := upload.Send(t.Context(), store, outbox.OS{}, path, &entry)
+			_, err := upload.Send(t.Context(), store, outbox.OS{}, path, &entry)
 			if tc.want == nil && err != nil || !errors.Is(err, tc.want) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}
@@ -89,7 +89,7 @@ func TestSendComparesMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := outbox.Entry{Key: key, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:]), Metadata: map[string]string{"signature": "ab"}}
-	if err := upload.Send(t.Context(), store, outbox.OS{}, path, &e); !errors.Is(err, upload.ErrConflict) {
+	if _, err := upload.Send(t.Context(), store, outbox.OS{}, path, &e); !errors.Is(err, upload.ErrConflict) {
 		t.Errorf("error %v, want %v", err, upload.ErrConflict)
 	}
 }
