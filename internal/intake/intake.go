@@ -60,8 +60,9 @@ type Handler struct {
 	sources    sources
 	quarantine quarantine
 	denials    limiter
-	splitters  sync.Pool // of *auditevent.Splitter
-	buffers    sync.Pool // of *[]byte, for the items of a chunk
+	full       atomic.Bool // the volume had no space for the last POST
+	splitters  sync.Pool   // of *auditevent.Splitter
+	buffers    sync.Pool   // of *[]byte, for the items of a chunk
 }
 
 // settings are the part of the configuration on which intake depends.
@@ -104,6 +105,9 @@ func (h *Handler) Sources() []receiverstatus.Source { return h.sources.list() }
 
 // Duplicates is the number of items since the start that were stored already.
 func (h *Handler) Duplicates() int64 { return h.metrics.duplicates.Load() }
+
+// Full reports whether the volume had no space for the last POST.
+func (h *Handler) Full() bool { return h.full.Load() }
 
 // ServeHTTP stores the events of one POST.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -157,6 +161,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var cut *auditevent.ReadError
 	switch {
 	case err == nil:
+		h.full.Store(false)
 		h.sources.posted(from, h.o.Clock.Now())
 		failpoint.Hit("intake/before-answer")
 		answer(http.StatusOK, "")
@@ -173,6 +178,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		body.drain()
 		if errors.Is(err, spool.ErrFull) {
+			h.full.Store(true)
 			later(http.StatusServiceUnavailable, "the receiver's volume is full; try again")
 			return
 		}

@@ -16,10 +16,14 @@ import (
 // changes it by renaming, and polling one file's state works on every system.
 const configInterval = time.Second
 
+// errNotApplied: the configuration is good, and the volume would not store that
+// it is in force. It may be full, and have space again later.
+var errNotApplied = errors.New("the configuration cannot be put in force")
+
 // watchConfig loads the folder, and loads it again whenever it changes, until
 // ctx ends. A folder that is refused leaves the last good one in force.
 func (r *Receiver) watchConfig(ctx context.Context) {
-	var seen string
+	var seen, refused string
 	timer := r.o.Clock.NewTimer(configInterval)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -27,12 +31,17 @@ func (r *Receiver) watchConfig(ctx context.Context) {
 			err := r.load()
 			switch {
 			case err == nil:
-				seen = now
+				seen, refused = now, ""
 			case errors.Is(err, receiverconfig.ErrIncomplete):
 				r.o.Log.V(1).Info("The configuration is not complete yet", "reason", err.Error())
 			default:
-				seen = now // it will not get better by itself
-				r.o.Log.Error(err, "The configuration is refused; the last one stays in force")
+				if !errors.Is(err, errNotApplied) {
+					seen = now // it will not get better by itself
+				}
+				if err.Error() != refused {
+					r.o.Log.Error(err, "The configuration is refused; the last one stays in force")
+				}
+				refused = err.Error()
 				r.pipeline.Refused(err)
 			}
 		}
@@ -72,7 +81,7 @@ func (r *Receiver) load() error {
 	}
 	r.intake.Configure(l.Config.Installation.Account, l.Config.KeepSensitiveBodies)
 	if err := r.pipeline.Apply(&l.Config, l.Trails, key); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNotApplied, err)
 	}
 	r.o.Log.Info("Configuration in force", "generation", l.Config.Generation, "trails", len(l.Trails))
 	return nil

@@ -116,5 +116,6 @@ func (r *Receiver) Status() receiverstatus.Status {
 	s.Intake.Duplicates = r.intake.Duplicates()
 	s.Intake.Received += s.Intake.Duplicates
 	s.Intake.Sources = r.intake.Sources()
+	s.Spool.Full = r.intake.Full()
 	return s
 }

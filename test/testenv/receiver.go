@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/trail-operator/trail-operator/internal/pki"
@@ -24,6 +26,8 @@ type Installation struct {
 	Config receiverconfig.Config
 	Trails []receiverconfig.Trail
 	Key    *signing.PrivateKey
+	// Flags are added to the receiver's command line.
+	Flags []string
 
 	ca, server pki.KeyPair
 }
@@ -138,8 +142,9 @@ func (in *Installation) StartReceiver(binary, dataDir, log, address string, env 
 		}
 		address = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	}
-	p, err := startProcess("/usr/bin/env", log, append(env, binary,
-		"--config-dir", in.Dir, "--data-dir", dataDir, "--listen", address, "--metrics-listen", "127.0.0.1:0")...)
+	args := append(slices.Clone(env), binary,
+		"--config-dir", in.Dir, "--data-dir", dataDir, "--listen", address, "--metrics-listen", "127.0.0.1:0")
+	p, err := startProcess("/usr/bin/env", log, append(args, in.Flags...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +162,13 @@ func (r *Receiver) Kill() {
 
 // Done is closed when the receiver has ended.
 func (r *Receiver) Done() <-chan struct{} { return r.process.done }
+
+// Killed tells, when Done is closed, whether it was ended by SIGKILL: by Kill,
+// or by itself at a failpoint.
+func (r *Receiver) Killed() bool {
+	status, ok := r.process.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+}
 
 // PID is that of the receiver: env replaces itself by it.
 func (r *Receiver) PID() int { return r.process.cmd.Process.Pid }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -155,14 +156,22 @@ func startS3Once(ctx context.Context, program, data, conf string, o S3Options, c
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	endWithParent(cmd)
-	if err := cmd.Start(); err != nil {
+	started := make(chan error)
+	go func() {
+		// Linux ends the child with the thread that started it, so the thread
+		// must live as long as the child.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			s.err = cmd.Wait()
+			close(s.done)
+		}
+	}()
+	if err := <-started; err != nil {
 		s.stop()
 		return nil, fmt.Errorf("starting %s: %w", filepath.Base(program), err)
 	}
-	go func() {
-		defer close(s.done)
-		s.err = cmd.Wait()
-	}()
 	if err := s.waitReady(ctx); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("starting %s: %w", filepath.Base(program), err)
