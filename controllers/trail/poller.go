@@ -24,6 +24,8 @@ type poller struct {
 	last    atomic.Pointer[receiverstatus.Status] // nil: the receiver does not answer
 	views   map[types.UID]view
 	sweeper sweeper
+	// What was logged last, so that each is logged once.
+	refused, expired string
 }
 
 func newPoller(r *Reconciler) *poller {
@@ -54,7 +56,7 @@ func (p *poller) Start(ctx context.Context) error {
 // view is what of the receiver's status decides the conditions of one trail.
 type view struct {
 	Reachable, Full, Posted bool
-	ConfigError             string
+	Refused                 bool
 	Known                   bool
 	Generation              int64
 	Start                   uint64
@@ -69,7 +71,7 @@ func viewOf(s *receiverstatus.Status, t *receiverstatus.Trail) view {
 		return view{}
 	}
 	v := view{
-		Reachable: true, Full: s.Spool.Full, ConfigError: s.ConfigError,
+		Reachable: true, Full: s.Spool.Full, Refused: s.ConfigError != "",
 		Posted: s.Intake.Received > 0 || len(s.Intake.Sources) > 0,
 	}
 	if t == nil {
@@ -103,9 +105,7 @@ func (p *poller) poll(ctx context.Context, log logr.Logger) {
 		s = nil
 	}
 	p.last.Store(s)
-	if text := p.Installation.Expired(p.Clock.Now()); text != "" {
-		log.Info(text)
-	}
+	p.report(log, s)
 	var trails v1alpha1.TrailList
 	if err := p.Client.List(ctx, &trails); err != nil {
 		log.Error(err, "Cannot list trails")
@@ -113,6 +113,24 @@ func (p *poller) poll(ctx context.Context, log logr.Logger) {
 	}
 	p.wake(ctx, s, trails.Items)
 	p.sweeper.sweep(ctx, log, p.Reconciler, s, trails.Items)
+}
+
+// report logs what concerns the installer, each time it changes.
+func (p *poller) report(log logr.Logger, s *receiverstatus.Status) {
+	expired := p.Installation.Expired(p.Clock.Now())
+	if expired != p.expired && expired != "" {
+		log.Info(expired)
+	}
+	p.expired = expired
+	if s == nil || s.ConfigError == p.refused {
+		return
+	}
+	p.refused = s.ConfigError
+	if p.refused == "" {
+		log.Info("The receiver loads its configuration again", "generation", s.Generation)
+		return
+	}
+	log.Info("The receiver cannot load its configuration and goes on with the one before", "cause", p.refused, "generation", s.Generation)
 }
 
 // wake enqueues the trails that are seen differently than at the last poll.

@@ -103,7 +103,8 @@ func (o *Observation) receiving() state {
 	case !o.Rendered:
 		return pending
 	case !o.InForce() && o.Receiver.ConfigError != "":
-		return no(v1alpha1.ReasonConfigurationRefused, "The receiver cannot load its configuration: %s", o.Receiver.ConfigError)
+		// What it says may name trails of other namespaces: it is in the manager's log.
+		return no(v1alpha1.ReasonConfigurationRefused, "The receiver cannot load its configuration and goes on with the one before. The log of the manager says why: ask the installer of the operator.")
 	case !o.InForce():
 		return unknown(v1alpha1.ReasonConfigurationSent, "The receiver has not loaded this generation yet. That takes up to two minutes.")
 	case o.stopped():

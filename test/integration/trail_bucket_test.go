@@ -150,7 +150,7 @@ func TestReceiverConditions(t *testing.T) {
 	}{
 		{func(s *receiverstatus.Status) { s.Intake.Received = 0 }, "False NoAPIServer", "kubectl trail webhook-config"},
 		{func(s *receiverstatus.Status) { s.Spool.Full = true }, "False SpoolFull", "Enlarge the volume"},
-		{func(s *receiverstatus.Status) { s.Trails, s.ConfigError = nil, "it lists too much" }, "False ConfigurationRefused", "it lists too much"},
+		{func(s *receiverstatus.Status) { s.Trails, s.ConfigError = nil, "it lists too much" }, "False ConfigurationRefused", "The log of the manager says why"},
 		{func(s *receiverstatus.Status) { s.Trails = nil }, "Unknown ConfigurationSent", "not loaded"},
 	} {
 		e.receiver.do(func(r *receiver) { r.change = tc.change })
