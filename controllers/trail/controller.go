@@ -139,10 +139,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	return ctrl.Result{RequeueAfter: jitter(pollSecrets)}, nil
 }
 
-// patch writes what differs in the metadata, and leaves status alone.
+// patch writes what differs in the metadata, and leaves status alone. A patch
+// replaces the whole list of finalizers, so it must be of the version that was
+// read: else it would take off those that others have put there since.
 func (r *Reconciler) patch(ctx context.Context, t, before *v1alpha1.Trail) error {
 	status := t.Status
-	err := r.Client.Patch(ctx, t, client.MergeFrom(before))
+	err := r.Client.Patch(ctx, t, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
 	t.Status = status
 	if apierrors.IsNotFound(err) {
 		return nil
