@@ -38,7 +38,7 @@ type Options struct {
 	Open   objectstore.Opener
 	// Receiver is reached over the network when nil.
 	Receiver trail.Receiver
-	// PollReceiver is how often the receiver's status is read; 0 means 5 s.
+	// PollReceiver is how often the receiver's status is read; 0 means 2 s.
 	PollReceiver time.Duration
 	Clock        clock.PassiveClock
 	// Metrics is the registry; nil means that of controller-runtime.
@@ -53,7 +53,7 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 		o.Clock = clock.RealClock{}
 	}
 	if o.PollReceiver == 0 {
-		o.PollReceiver = 5 * time.Second
+		o.PollReceiver = 2 * time.Second
 	}
 	repeated := o.Metrics != nil // then there may be several managers in one process
 	if o.Metrics == nil {
