@@ -69,7 +69,7 @@ func (o *Output) Previous() *Previous {
 
 // ChainEnd returns what the first digest of the next chain says about this one.
 func (o *Output) ChainEnd() *record.ChainEnd {
-	return &record.ChainEnd{ChainID: o.Head.ChainID, Bucket: o.Head.Bucket, Object: o.Key, Signature: o.Signature}
+	return &record.ChainEnd{ChainID: o.Head.ChainID, Bucket: o.Head.Bucket, Object: o.Key, HashValue: o.HashValue, Signature: o.Signature}
 }
 
 // Build makes and signs a digest. An error means that the input contradicts

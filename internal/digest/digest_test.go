@@ -141,7 +141,7 @@ func TestChainsAreTied(t *testing.T) {
 	if diff := cmp.Diff(&Previous{"audit", one.Key, one.HashValue, one.Signature}, one.Previous()); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(&record.ChainEnd{ChainID: in.ChainID, Bucket: "audit", Object: one.Key, Signature: one.Signature},
+	if diff := cmp.Diff(&record.ChainEnd{ChainID: in.ChainID, Bucket: "audit", Object: one.Key, HashValue: one.HashValue, Signature: one.Signature},
 		one.ChainEnd()); diff != "" {
 		t.Error(diff)
 	}

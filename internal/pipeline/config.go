@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,9 @@ const abandonedFor = 30 * 24 * time.Hour
 
 // Apply puts a configuration in force. A new trail, and a new generation of a
 // known one, begin behind the present tail of the spool; that position is
-// durable when Apply returns.
+// durable when Apply returns. A trail that cannot be put in force keeps its last
+// configuration and nobody else's waits for it: the error names it, and Apply
+// may be called again with the same configuration.
 func (p *Pipeline) Apply(c *receiverconfig.Config, trails []receiverconfig.Trail, key *signing.PrivateKey) error {
 	mapper, err := mapping.New(mapping.Config{Installation: c.Installation, TrustedProxies: c.TrustedProxies, Kinds: c.Kinds})
 	if err != nil {
@@ -41,10 +44,7 @@ func (p *Pipeline) Apply(c *receiverconfig.Config, trails []receiverconfig.Trail
 	for i := range trails {
 		present[trails[i].UID] = true
 	}
-	gone, err := p.applyTrails(c, trails, present, mapper, key)
-	if err != nil {
-		return err
-	}
+	gone, refused := p.applyTrails(c, trails, present, mapper, key)
 	for _, t := range gone { // without p.mu, which a deliverer may wait for
 		t.stop()
 		t.discard()
@@ -57,19 +57,21 @@ func (p *Pipeline) Apply(c *receiverconfig.Config, trails []receiverconfig.Trail
 	p.generation = max(c.Generation, 1)
 	p.configErr = ""
 	p.poke()
-	return nil
+	return refused
 }
 
-// applyTrails returns the trails that are not in the configuration any more.
+// applyTrails returns the trails that are not in the configuration any more,
+// and an error that names those that could not be put in force.
 func (p *Pipeline) applyTrails(c *receiverconfig.Config, trails []receiverconfig.Trail, present map[string]bool, mapper *mapping.Mapper, key *signing.PrivateKey) ([]*trail, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.installed = installation{mapper: mapper, key: key, layout: record.Layout{
 		Organization: c.Installation.Organization, Account: c.Installation.Account, Region: c.Installation.Region,
 	}}
+	var refused []error
 	for i := range trails {
 		if err := p.applyTrail(&trails[i]); err != nil {
-			return nil, fmt.Errorf("apply trail %s: %w", trails[i].Name, err)
+			refused = append(refused, fmt.Errorf("apply trail %s: %w", trails[i].Name, err))
 		}
 	}
 	var gone []*trail
@@ -79,7 +81,7 @@ func (p *Pipeline) applyTrails(c *receiverconfig.Config, trails []receiverconfig
 			delete(p.trails, uid)
 		}
 	}
-	return gone, nil
+	return gone, errors.Join(refused...)
 }
 
 // Refused notes why a newer configuration is not in force.
@@ -117,16 +119,23 @@ func (p *Pipeline) applyTrail(config *receiverconfig.Trail) error {
 		generations = append(generations, want)
 	}
 	generations = inForce(generations, t.storedPosition())
-	ops := []spool.Op{spool.Set(t.keys.Generations(), record.MustJSON(generations)), spool.Delete(t.keys.Abandoned())}
+	raw := record.MustJSON(generations)
+	ops := []spool.Op{spool.Set(t.keys.Generations(), raw), spool.Delete(t.keys.Abandoned())}
+	if known && bytes.Equal(raw, t.stored) {
+		ops = nil // every trail's head comes by here each hour; only changes are worth a sync
+	}
 	if !known && t.cursorRaw == nil {
 		t.cursor = outbox.Cursor{Position: want.Start}
 		t.cursorRaw = record.MustJSON(t.cursor)
 		t.position, t.counts = want.Start, t.cursor
 		ops = append(ops, spool.Expect(t.keys.Cursor(), nil), spool.Set(t.keys.Cursor(), t.cursorRaw))
 	}
-	if err := p.Spool.Commit(ops...); err != nil {
-		return err
+	if len(ops) > 0 {
+		if err := p.Spool.Commit(ops...); err != nil {
+			return err
+		}
 	}
+	t.stored = raw
 	t.mu.Lock()
 	t.generations, t.config, t.layout = generations, *config, layout
 	t.mu.Unlock()

@@ -168,7 +168,7 @@ func (d *deliverer) round(ctx context.Context) error {
 	}
 	logs := d.send(ctx, d.t.keys.Logs(), d.confirmLog)
 	d.note(&d.failed, logs)
-	digests := d.digests(ctx)
+	digests := d.digests(ctx, logs == nil)
 	d.note(&d.digest, digests)
 	return errors.Join(logs, digests)
 }

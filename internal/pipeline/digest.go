@@ -15,6 +15,10 @@ import (
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
 
+// maxListed bounds the log files of one digest, so that the verifier's bound on
+// the size of a digest holds also after a bucket was away for weeks.
+const maxListed = 20_000
+
 // startChain begins a digest chain for a trail that validates and has none.
 func (d *deliverer) startChain() error {
 	g, _, _ := d.t.newest()
@@ -28,13 +32,14 @@ func (d *deliverer) startChain() error {
 }
 
 // digests sends what is built, builds what is due and sends that too. A chain
-// ends when its trail has stopped and nothing is left to list, or when
-// validation was switched off.
-func (d *deliverer) digests(ctx context.Context) error {
+// ends when its trail has stopped, or validation was switched off, and nothing
+// is left to list. Nothing is built unless all log files are settled: one whose
+// confirmation is still to come may have been stored hours ago.
+func (d *deliverer) digests(ctx context.Context, settled bool) error {
 	if err := d.send(ctx, d.t.keys.Digests(), d.confirmDigest); err != nil {
 		return err
 	}
-	if d.state.Chain == nil || d.state.Chain.Final {
+	if d.state.Chain == nil || d.state.Chain.Final || !settled {
 		return nil
 	}
 	if err := d.resolve(ctx); err != nil {
@@ -63,8 +68,8 @@ func (d *deliverer) digests(ctx context.Context) error {
 // ending reports whether the chain's last digest can be built.
 func (d *deliverer) ending() bool {
 	g, _, _ := d.t.newest()
-	if !g.Suspended {
-		return !g.Validation
+	if !g.Suspended && g.Validation {
+		return false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -74,8 +79,8 @@ func (d *deliverer) ending() bool {
 // build signs the digest of one window and commits it to the outbox.
 func (d *deliverer) build(w digest.Window, final bool) error {
 	chain := *d.state.Chain
-	if chain.Taken != nil && chain.Taken.Equal(w.End) {
-		w.End = w.End.Add(time.Second) // the key of the exact hour belongs to somebody else
+	if chain.Taken != nil && !chain.Taken.Before(w.End) {
+		w.End = chain.Taken.Add(time.Second) // the key of the exact hour belongs to somebody else
 	}
 	all, err := outbox.List[outbox.Undigested](d.t.p.Spool, d.t.keys.AllUndigested())
 	if err != nil {
@@ -97,6 +102,10 @@ func (d *deliverer) build(w digest.Window, final bool) error {
 	number := d.state.Digests + 1
 	var ops []spool.Op
 	for _, u := range all {
+		if len(in.Files) == maxListed {
+			in.Final, final = false, false // the next digest lists the rest
+			break
+		}
 		if u.Digest != 0 || (!final && u.Delivered.After(w.End)) {
 			continue
 		}
@@ -152,7 +161,7 @@ func (d *deliverer) confirmDigest(e *outbox.Entry, _ time.Time) error {
 	err = d.update(func(s *outbox.Delivery) {
 		s.Head, s.LastDigest = e.Head, &now
 		if e.Head.Final {
-			s.LastChain = &record.ChainEnd{ChainID: e.Head.ChainID, Bucket: e.Head.Bucket, Object: e.Head.Object, Signature: e.Head.Signature}
+			s.LastChain = &record.ChainEnd{ChainID: e.Head.ChainID, Bucket: e.Head.Bucket, Object: e.Head.Object, HashValue: e.Head.HashValue, Signature: e.Head.Signature}
 			s.Chain = nil
 		}
 	}, ops...)

@@ -31,7 +31,7 @@ func (d *deliverer) resolve(ctx context.Context) error {
 	_, config, layout := d.t.newest()
 	var end *record.ChainEnd
 	if h := config.LastHead; h != nil {
-		end = &record.ChainEnd{ChainID: h.ChainID, Bucket: h.Bucket, Object: h.Object, Signature: h.Signature}
+		end = &record.ChainEnd{ChainID: h.ChainID, Bucket: h.Bucket, Object: h.Object, HashValue: h.HashValue, Signature: h.Signature}
 	} else {
 		found, err := lastDigest(ctx, d.store, layout, config.Name, d.state.Chain.Start)
 		// A store that lets us write but not read leaves the link open; the
@@ -73,8 +73,9 @@ func lastDigest(ctx context.Context, store objectstore.Store, layout record.Layo
 	// A digest that cannot be read is still named: what stands there is the
 	// verifier's finding, not a reason to stop recording.
 	if zip, err := gzip.NewReader(body); err == nil {
-		if json.NewDecoder(io.LimitReader(zip, maxDigest)).Decode(&found) == nil {
-			end.ChainID, end.Bucket = found.ChainID, found.DigestS3Bucket
+		raw, err := io.ReadAll(io.LimitReader(zip, maxDigest))
+		if err == nil && json.Unmarshal(raw, &found) == nil {
+			end.ChainID, end.Bucket, end.HashValue = found.ChainID, found.DigestS3Bucket, record.HexSHA256(raw)
 		}
 	}
 	return end, nil

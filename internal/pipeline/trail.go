@@ -39,9 +39,10 @@ type trail struct {
 	generations []outbox.Generation
 	config      receiverconfig.Trail // the newest
 	layout      record.Layout
+	stored      []byte        // generations as last stored; of Apply alone
 	counts      outbox.Cursor // as last stored, for the status
 
-	// drained is the ordinal of the suspended generation at which the reader
+	// drained is the ordinal of the generation in force, once the reader
 	// has closed the last file.
 	drained   atomic.Int64
 	deliverer *deliverer
@@ -96,7 +97,7 @@ func (t *trail) turn(at spool.Position, now time.Time) {
 		g := t.generations[0]
 		t.mu.Unlock()
 		if !due {
-			if g.Suspended && t.drained.Load() != g.Ordinal && t.file == nil {
+			if t.drained.Load() != g.Ordinal && t.file == nil {
 				t.drained.Store(g.Ordinal)
 				t.deliverer.poke()
 			}

@@ -53,6 +53,7 @@ type ChainEnd struct {
 	ChainID   string `json:"chainID"`
 	Bucket    string `json:"s3Bucket"`
 	Object    string `json:"s3Object"`
+	HashValue string `json:"hashValue"` // as previousDigestHashValue
 	Signature string `json:"signature"`
 }
 

@@ -90,8 +90,8 @@ func (v *verifier) compare(a, l *link) {
 	before := l.before()
 	hash := l.d.PreviousDigestHashValue
 	switch {
-	case hash != nil && *hash != a.hash:
-		v.findings.add(ChainBroken, a.key, "the digest was replaced: its hash value is not the previousDigestHashValue of %q", l.key)
+	case before.HashValue != "" && before.HashValue != a.hash:
+		v.findings.add(ChainBroken, a.key, "the digest was replaced: its hash value is not the one that %q names", l.key)
 	case a.signature != "" && !strings.EqualFold(before.Signature, a.signature):
 		v.findings.add(ChainBroken, a.key, "the digest was replaced: its signature is not the one that %q names", l.key)
 	}

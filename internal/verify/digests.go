@@ -188,7 +188,7 @@ func parseDigest(b []byte) (parsedDigest, error) {
 		}
 	}
 	if c := d.PreviousChain; c != nil {
-		fields = append(fields, c.ChainID, c.Bucket, c.Object, c.Signature)
+		fields = append(fields, c.ChainID, c.Bucket, c.Object, c.HashValue, c.Signature)
 	}
 	for _, f := range d.LogFiles {
 		fields = append(fields, f.S3Bucket, f.S3Object, f.HashValue, f.HashAlgorithm)
@@ -258,7 +258,7 @@ func (l *link) before() *record.ChainEnd {
 	if l.d.PreviousDigestS3Object != nil {
 		return &record.ChainEnd{
 			ChainID: l.d.ChainID, Bucket: *l.d.PreviousDigestS3Bucket,
-			Object: *l.d.PreviousDigestS3Object, Signature: *l.d.PreviousDigestSignature,
+			Object: *l.d.PreviousDigestS3Object, HashValue: *l.d.PreviousDigestHashValue, Signature: *l.d.PreviousDigestSignature,
 		}
 	}
 	return l.d.PreviousChain
