@@ -30,13 +30,13 @@ type trailDetails struct {
 
 func (s *scope) ownEvent(name string) record.OwnEvent {
 	t := s.trail
-	generation := t.Generation
-	if name == record.EventCreateTrail {
-		generation = 1 // a trail is created once, whenever we come to see it
+	id := fmt.Sprintf("%s/%d/%s", t.UID, t.Generation, name)
+	switch name {
+	case record.EventCreateTrail, record.EventDeleteTrail:
+		id = fmt.Sprintf("%s/%s", t.UID, name) // once, whatever becomes of the spec
 	}
 	return record.OwnEvent{
-		ID:   fmt.Sprintf("%s/%d/%s", t.UID, generation, name),
-		Name: name, Time: s.Clock.Now().UTC(),
+		ID: id, Name: name, Time: s.Clock.Now().UTC(),
 		Trails: []string{string(t.UID)}, TrailARN: s.seen.ARN,
 		Details: record.MustJSON(trailDetails{
 			Name: t.CloudTrailName(), Namespace: t.Namespace, TrailARN: s.seen.ARN, Generation: t.Generation,
@@ -63,17 +63,22 @@ func (s *scope) hand(ctx context.Context, names ...string) error {
 
 func (s *scope) now() *metav1.Time { return &metav1.Time{Time: s.seen.Now.UTC().Truncate(1e9)} }
 
-// announceStop records StopLogging before the receiver is told to stop. As long
-// as the receiver is away it is not told, and has not stopped either.
+// announceStop records StopLogging, and the UpdateTrail that asks for it, before
+// the receiver is told to stop. As long as the receiver is away it is not told,
+// and has not stopped either.
 func (s *scope) announceStop(ctx context.Context) error {
 	st := &s.trail.Status
 	if !s.trail.Spec.Suspend || !st.IsLogging() {
 		return nil
 	}
-	if err := s.hand(ctx, record.EventStopLogging); err != nil {
+	names := []string{record.EventStopLogging}
+	if st.RecordedGeneration < s.trail.Generation {
+		names = []string{record.EventUpdateTrail, record.EventStopLogging}
+	}
+	if err := s.hand(ctx, names...); err != nil {
 		return err
 	}
-	st.StopLoggingTime = s.now()
+	st.RecordedGeneration, st.StopLoggingTime = s.trail.Generation, s.now()
 	return nil
 }
 
@@ -106,9 +111,12 @@ func (s *scope) announceStart(ctx context.Context) error {
 
 // announceDelete records the end of a trail while the receiver still records it.
 func (s *scope) announceDelete(ctx context.Context) error {
-	names := []string{record.EventDeleteTrail}
-	if s.trail.Status.IsLogging() {
-		names = []string{record.EventStopLogging, record.EventDeleteTrail}
+	if !s.trail.Status.IsLogging() {
+		return s.hand(ctx, record.EventDeleteTrail)
 	}
-	return s.hand(ctx, names...)
+	if err := s.hand(ctx, record.EventStopLogging, record.EventDeleteTrail); err != nil {
+		return err
+	}
+	s.trail.Status.StopLoggingTime = s.now()
+	return nil
 }

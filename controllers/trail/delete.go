@@ -59,9 +59,12 @@ func (s *scope) waitForFlush(ctx context.Context) (ctrl.Result, error) {
 }
 
 // stop records the end in the trail and tells the receiver to deliver the rest.
+// One that was told so only learns of the newer generation.
 func (s *scope) stop(ctx context.Context, rendered receiverconfig.Trail) error {
-	if err := s.announceDelete(ctx); err != nil {
-		return err
+	if !rendered.Deleting {
+		if err := s.announceDelete(ctx); err != nil {
+			return err
+		}
 	}
 	rendered.Suspended, rendered.Deleting = true, true
 	rendered.Generation = s.trail.Generation

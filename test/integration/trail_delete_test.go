@@ -5,11 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 )
 
@@ -33,8 +35,17 @@ func TestDelete(t *testing.T) {
 		}
 		return ""
 	})
-	if got := e.receiver.recorded(uid); !slices.Contains(got, "StopLogging") || got[len(got)-1] != "DeleteTrail" {
-		t.Errorf("recorded %v", got)
+	// An edit while it goes ends nothing a second time.
+	update(t, trail, func(t *v1alpha1.Trail) { t.Spec.Delivery.MaxFileAgeSeconds = 60 })
+	eventually(t, func() string {
+		if l := e.receiver.trail(uid); l.Generation != trail.Generation {
+			return "the newer generation"
+		}
+		return ""
+	})
+	want := []string{"CreateTrail", "StartLogging", "StopLogging", "DeleteTrail"}
+	if d := cmp.Diff(want, e.receiver.recorded(uid)); d != "" {
+		t.Errorf("recorded: %s", d)
 	}
 	before := len(e.bucket(ns).Objects())
 	e.receiver.set(uid, func(s *receiverstatus.Trail) { s.Flushed = true })
