@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -36,6 +37,7 @@ var causes = []struct {
 	{objectstore.ErrForbiddenAddress, receiverstatus.ReasonAddress, "The address of the endpoint is not allowed for tenants."},
 	{objectstore.ErrClockSkew, receiverstatus.ReasonClockSkew, "The clock of the receiver and that of the object store differ by more than 5 minutes."},
 	{objectstore.ErrThrottled, receiverstatus.ReasonThrottled, "The object store asks to slow down."},
+	{context.DeadlineExceeded, receiverstatus.ReasonUnreachable, "The endpoint did not take or answer a request in time."},
 	{objectstore.ErrUnreachable, receiverstatus.ReasonUnreachable, "The endpoint cannot be reached."},
 }
 

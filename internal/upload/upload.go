@@ -22,6 +22,13 @@ import (
 // that inflates by itself would hand inflated bytes to readers that gunzip.
 const contentType = "application/x-gzip"
 
+const (
+	// patience and floorRate bound one try: a server that reads slowly must not
+	// hold its trail for hours, in which nothing of it expires.
+	patience  = 2 * time.Minute
+	floorRate = 256 << 10 // bytes a second
+)
+
 var (
 	// ErrConflict says that another object stands under the key: the bytes need a new one.
 	ErrConflict = errors.New("another object has the key of this file")
@@ -34,8 +41,11 @@ var (
 // Send stores the file at path under the entry's key and returns when the
 // bucket has it: also when an earlier try, whose answer was lost, had stored it;
 // stored is then when that was, by the server's clock, and zero otherwise.
+// It takes at most two minutes and what the file needs at 256 KiB a second.
 // Errors are ErrConflict, ErrDamaged, or others, which pass with time.
 func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry) (stored time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience+time.Duration(e.Size/floorRate)*time.Second)
+	defer cancel()
 	err = create(ctx, store, files, path, e)
 	exists := errors.Is(err, objectstore.ErrExists)
 	if !exists && !errors.Is(err, ErrDamaged) {

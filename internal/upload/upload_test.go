@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -92,6 +93,35 @@ func TestSendComparesMetadata(t *testing.T) {
 	if _, err := upload.Send(t.Context(), store, outbox.OS{}, path, &e); !errors.Is(err, upload.ErrConflict) {
 		t.Errorf("error %v, want %v", err, upload.ErrConflict)
 	}
+}
+
+// A server that takes the bytes too slowly, or not at all, holds its trail for a
+// time that depends on the size of the file only.
+func TestSendIsBounded(t *testing.T) {
+	body := strings.Repeat("x", 3<<20)
+	sum := sha256.Sum256([]byte(body))
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(clock.RealClock{})
+		store.SetHook(func(ctx context.Context, _ objectstore.Op, _ string) memory.Fault {
+			select {
+			case <-ctx.Done():
+			case <-time.After(5 * time.Hour):
+			}
+			return memory.Fault{}
+		})
+		begin := time.Now()
+		_, err := upload.Send(t.Context(), store, outbox.OS{}, path, &outbox.Entry{Key: key, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])})
+		if took, want := time.Since(begin), 2*time.Minute+12*time.Second; took != want {
+			t.Errorf("it took %s, want %s", took, want)
+		}
+		if f := upload.Failure(err, time.Now()); f.Reason != receiverstatus.ReasonUnreachable {
+			t.Errorf("%v gives %+v", err, f)
+		}
+	})
 }
 
 func TestFailureSpeaksInWordsOfOurs(t *testing.T) {
