@@ -261,11 +261,11 @@ func (p *Parser) code(o *object) result {
 	return r
 }
 
-// values decodes the parts of the event that are kept as JSON values.
-func (p *Parser) values() error {
+// parts finds the parts of the event that are kept as JSON.
+func (p *Parser) parts() {
 	e := &p.event
-	ok := p.value(&p.userExtra, e.User.extra, "user", &e.User.Extra) &&
-		p.value(&p.impersonatedExtra, e.ImpersonatedUser.extra, "impersonatedUser", &e.ImpersonatedUser.Extra)
+	e.User.Extra = p.part(&p.userExtra, e.User.extra, "user")
+	e.ImpersonatedUser.Extra = p.part(&p.impersonatedExtra, e.ImpersonatedUser.extra, "impersonatedUser")
 	for i := range e.members {
 		m := &e.members[i]
 		v := e.item[m.start:m.end]
@@ -275,19 +275,15 @@ func (p *Parser) values() error {
 				v = p.shortened(v)
 				e.Omitted = append(e.Omitted, "annotations")
 			}
-			ok = ok && p.value(&p.annotations, v, "annotations", &e.Annotations)
+			e.Annotations = p.part(&p.annotations, v, "annotations")
 		case fieldAuthenticationMetadata:
-			ok = ok && p.value(&p.authentication, v, "authenticationMetadata", &e.AuthenticationMetadata)
+			e.AuthenticationMetadata = p.part(&p.authentication, v, "authenticationMetadata")
 		case fieldRequestObject:
-			e.RequestObject = p.body(&p.request, v, "requestObject")
+			e.RequestObject = p.part(&p.request, v, "requestObject")
 		case fieldResponseObject:
-			e.ResponseObject = p.body(&p.response, v, "responseObject")
+			e.ResponseObject = p.part(&p.response, v, "responseObject")
 		}
 	}
-	if !ok {
-		return errSyntax
-	}
-	return nil
 }
 
 // shortened returns the first annotations that are short: webhooks put whole
@@ -306,30 +302,13 @@ func (p *Parser) shortened(annotations []byte) []byte {
 	return append(short, '}')
 }
 
-func (p *Parser) body(parser *fastjson.Parser, v []byte, name string) Body {
-	if !p.decodable(v, name) {
-		return Body{}
-	}
-	return Body{raw: v, parser: parser}
-}
-
-func (p *Parser) value(parser *fastjson.Parser, v []byte, name string, to **fastjson.Value) bool {
-	if !p.decodable(v, name) {
-		return true
-	}
-	var err error
-	*to, err = parser.ParseBytes(v)
-	return err == nil
-}
-
-// decodable reports whether there is a value that is not too large.
-func (p *Parser) decodable(v []byte, name string) bool {
+func (p *Parser) part(parser *fastjson.Parser, v []byte, name string) JSON {
 	if len(v) == 0 || v[0] == 'n' {
-		return false
+		return JSON{}
 	}
 	if len(v) > MaxBody {
 		p.event.Omitted = append(p.event.Omitted, name)
-		return false
+		return JSON{}
 	}
-	return true
+	return JSON{raw: v, parser: parser}
 }

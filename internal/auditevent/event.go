@@ -8,8 +8,6 @@ import (
 	"encoding/binary"
 	"strings"
 	"time"
-
-	"github.com/valyala/fastjson"
 )
 
 // Stages of a request, as kube-apiserver names them.
@@ -50,10 +48,7 @@ type Event struct {
 	// Time is StageTimestamp.
 	Time time.Time
 
-	RequestObject, ResponseObject Body
-
-	// Nil when absent, null, or too large to be decoded.
-	Annotations, AuthenticationMetadata *fastjson.Value
+	RequestObject, ResponseObject, Annotations, AuthenticationMetadata JSON
 
 	// Omitted names the members that were left out, wholly or in part, because
 	// the event was too large.
@@ -69,7 +64,7 @@ type Event struct {
 type User struct {
 	Username, UID string
 	Groups        []string
-	Extra         *fastjson.Value // nil when absent
+	Extra         JSON
 
 	extra []byte
 }

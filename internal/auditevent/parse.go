@@ -137,16 +137,14 @@ func (p *Parser) Parse(item []byte) (*Event, error) {
 	if err == nil && space(item, end) != len(item) {
 		err = errSyntax
 	}
-	if err == nil {
-		err = p.values()
-	}
 	if err != nil {
 		return nil, err
 	}
+	p.parts()
 	return &p.event, nil
 }
 
-// head reads all but the values of the item that begins at start. Unless r is
+// head reads all but the parts of the item that begins at start. Unless r is
 // scanned its end was not found. err says why an item that ends at end cannot
 // become a record.
 func (p *Parser) head(b []byte, start int) (end int, r result, err error) {

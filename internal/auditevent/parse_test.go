@@ -32,22 +32,22 @@ type plain struct {
 func flatten(e *Event) plain {
 	values := map[string]string{}
 	for name, v := range map[string]*fastjson.Value{
-		"extra": e.User.Extra, "impersonatedExtra": e.ImpersonatedUser.Extra, "request": e.RequestObject.Value(),
-		"response": e.ResponseObject.Value(), "annotations": e.Annotations, "authentication": e.AuthenticationMetadata,
+		"extra": e.User.Extra.Value(), "impersonatedExtra": e.ImpersonatedUser.Extra.Value(), "request": e.RequestObject.Value(),
+		"response": e.ResponseObject.Value(), "annotations": e.Annotations.Value(), "authentication": e.AuthenticationMetadata.Value(),
 	} {
 		if v != nil {
 			values[name] = v.String()
 		}
 	}
 	p := plain{Event: *e, JSON: values}
-	p.Event.RequestObject, p.Event.ResponseObject = Body{}, Body{}
-	p.Event.Annotations, p.Event.AuthenticationMetadata = nil, nil
-	p.Event.User.Extra, p.Event.ImpersonatedUser.Extra = nil, nil
+	p.Event.RequestObject, p.Event.ResponseObject = JSON{}, JSON{}
+	p.Event.Annotations, p.Event.AuthenticationMetadata = JSON{}, JSON{}
+	p.Event.User.Extra, p.Event.ImpersonatedUser.Extra = JSON{}, JSON{}
 	return p
 }
 
 var comparePlain = cmp.Options{
-	cmpopts.IgnoreUnexported(Event{}, User{}, Body{}), cmpopts.EquateEmpty(),
+	cmpopts.IgnoreUnexported(Event{}, User{}, JSON{}), cmpopts.EquateEmpty(),
 }
 
 // expected decodes an item with kube-apiserver's own types.
@@ -211,8 +211,8 @@ func TestParseLeavesLargeBodiesUndecoded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.RequestObject.JSON() != nil || e.RequestObject.Value() != nil || e.ResponseObject.Value() == nil || !cmp.Equal(e.Omitted, []string{"requestObject"}) {
-		t.Fatalf("request %q, response %q, omitted %v", e.RequestObject.JSON(), e.ResponseObject.JSON(), e.Omitted)
+	if e.RequestObject.Raw() != nil || e.RequestObject.Value() != nil || e.ResponseObject.Value() == nil || !cmp.Equal(e.Omitted, []string{"requestObject"}) {
+		t.Fatalf("request %q, response %q, omitted %v", e.RequestObject.Raw(), e.ResponseObject.Raw(), e.Omitted)
 	}
 	if e, err = p.Parse([]byte(minimal)); err != nil || len(e.Omitted) != 0 || e.AuditID != "a" {
 		t.Fatalf("the next event shows the one before: %+v, %v", e, err)
@@ -253,7 +253,7 @@ func TestParseCutsLongAnnotations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := e.Annotations.String(); got != `{"a":"1","b":"2"}` || !cmp.Equal(e.Omitted, []string{"annotations"}) {
+	if got := string(e.Annotations.Raw()); got != `{"a":"1","b":"2"}` || !cmp.Equal(e.Omitted, []string{"annotations"}) {
 		t.Fatalf("got %s, omitted %v", got, e.Omitted)
 	}
 }

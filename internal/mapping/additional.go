@@ -70,9 +70,9 @@ func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src 
 		dst = appendStrings(dst, user.Groups)
 		closed()
 	}
-	if hasFields(user.Extra) {
+	if user.Extra.HasMembers() {
 		open(`"extra":`)
-		dst = appendExtra(dst, user.Extra)
+		dst = appendExtra(dst, &user.Extra)
 		closed()
 	}
 	if len(e.SourceIPs) > 1 {
@@ -80,14 +80,14 @@ func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src 
 		dst = appendStrings(dst, e.SourceIPs)
 		closed()
 	}
-	if hasFields(e.AuthenticationMetadata) {
+	if e.AuthenticationMetadata.HasMembers() {
 		open(`"authenticationMetadata":`)
-		dst = appendBody(dst, e.AuthenticationMetadata, policyOpen)
+		dst = appendJSON(dst, &e.AuthenticationMetadata, policyOpen)
 		closed()
 	}
-	if hasFields(e.Annotations) {
+	if e.Annotations.HasMembers() {
 		open(`"annotations":`)
-		dst = m.appendAnnotations(dst, e.Annotations, c.bodies)
+		dst = m.appendAnnotations(dst, &e.Annotations, c.bodies)
 		closed()
 	}
 	dst = append(dst, '}')
@@ -156,26 +156,29 @@ func appendImpersonator(dst []byte, user *auditevent.User) []byte {
 		dst = append(dst, `,"groups":`...)
 		dst = appendStrings(dst, user.Groups)
 	}
-	if hasFields(user.Extra) {
+	if user.Extra.HasMembers() {
 		dst = append(dst, `,"extra":`...)
-		dst = appendExtra(dst, user.Extra)
+		dst = appendExtra(dst, &user.Extra)
 	}
 	return append(dst, '}')
 }
 
 // appendExtra appends user.extra without what authenticators may have put there
 // of the token itself.
-func appendExtra(dst []byte, extra *fastjson.Value) []byte {
+func appendExtra(dst []byte, extra *auditevent.JSON) []byte {
+	if dst, ok := appendPlain(dst, extra.Raw(), hidesExtra); ok {
+		return dst
+	}
 	dst = append(dst, '{')
 	first := true
-	extra.GetObject().Visit(func(key []byte, v *fastjson.Value) {
+	extra.Value().GetObject().Visit(func(key []byte, v *fastjson.Value) {
 		if !first {
 			dst = append(dst, ',')
 		}
 		first = false
 		name := alias(key)
 		p := policyOpen
-		if !strings.HasPrefix(name, extraKubernetes) && isCredentialName(name) {
+		if hidesExtra(name) {
 			p = policyHidden
 		}
 		dst = appendString(dst, name)
@@ -185,12 +188,19 @@ func appendExtra(dst []byte, extra *fastjson.Value) []byte {
 	return append(dst, '}')
 }
 
+func hidesExtra(name string) bool {
+	return !strings.HasPrefix(name, extraKubernetes) && isCredentialName(name)
+}
+
 // appendAnnotations appends the annotations of an event. Those of mutating
 // webhooks quote the object, so they are redacted like it.
-func (m *Mapper) appendAnnotations(dst []byte, annotations *fastjson.Value, bodies policy) []byte {
+func (m *Mapper) appendAnnotations(dst []byte, annotations *auditevent.JSON, bodies policy) []byte {
+	if dst, ok := appendPlain(dst, annotations.Raw(), isPatchAnnotation); ok {
+		return dst
+	}
 	dst = append(dst, '{')
 	first := true
-	annotations.GetObject().Visit(func(key []byte, v *fastjson.Value) {
+	annotations.Value().GetObject().Visit(func(key []byte, v *fastjson.Value) {
 		if !first {
 			dst = append(dst, ',')
 		}
@@ -198,7 +208,7 @@ func (m *Mapper) appendAnnotations(dst []byte, annotations *fastjson.Value, bodi
 		name := alias(key)
 		dst = appendString(dst, name)
 		dst = append(dst, ':')
-		if !strings.HasPrefix(name, annotationPatch) {
+		if !isPatchAnnotation(name) {
 			dst = appendBody(dst, v, policyOpen)
 			return
 		}
@@ -206,6 +216,8 @@ func (m *Mapper) appendAnnotations(dst []byte, annotations *fastjson.Value, bodi
 	})
 	return append(dst, '}')
 }
+
+func isPatchAnnotation(name string) bool { return strings.HasPrefix(name, annotationPatch) }
 
 func (m *Mapper) appendPatchAnnotation(dst []byte, s string, bodies policy) []byte {
 	if bodies != policyOpen {
@@ -228,9 +240,4 @@ func appendStrings(dst []byte, list []string) []byte {
 		dst = appendString(dst, s)
 	}
 	return append(dst, ']')
-}
-
-func hasFields(v *fastjson.Value) bool {
-	o := v.GetObject()
-	return o != nil && o.Len() > 0
 }

@@ -51,7 +51,7 @@ func (m *Mapper) appendRequest(dst []byte, e *auditevent.Event, c *call) []byte 
 		p = policyOpen // the body is the API server's own reading of DeleteOptions
 	}
 	mark := len(dst)
-	switch v := e.RequestObject.JSON(); {
+	switch v := e.RequestObject.Raw(); {
 	case v == nil:
 		if reason := missing(e, "requestObject"); reason != "" {
 			dst = append(dst, ',')
@@ -86,7 +86,7 @@ func (m *Mapper) appendResponse(dst []byte, e *auditevent.Event, c *call, readOn
 		p = policySecretAnswer
 	}
 	start := len(dst)
-	switch v := e.ResponseObject.JSON(); {
+	switch v := e.ResponseObject.Raw(); {
 	case v == nil:
 		reason := missing(e, "responseObject")
 		if reason == "" {
@@ -119,7 +119,7 @@ func missing(e *auditevent.Event, field string) string {
 			return reasonSize
 		}
 	}
-	if e.Annotations == nil || text(e.Annotations.Get(annotationTruncated)) != "true" {
+	if e.Annotations.Text(annotationTruncated) != "true" {
 		return ""
 	}
 	switch e.Verb {
@@ -136,23 +136,23 @@ func missing(e *auditevent.Event, field string) string {
 func readable(body []byte) bool { return body[0] == '{' || body[0] == '[' }
 
 // marshaledSize is the length of a body that is not shown.
-func marshaledSize(b *auditevent.Body) int {
+func marshaledSize(b *auditevent.JSON) int {
 	if v := b.Value(); v != nil {
 		return len(v.MarshalTo(nil))
 	}
-	return len(b.JSON())
+	return len(b.Raw())
 }
 
 // appendJSON appends a body without its secret values.
-func appendJSON(dst []byte, b *auditevent.Body, p policy) []byte {
+func appendJSON(dst []byte, b *auditevent.JSON, p policy) []byte {
 	if p == policyOpen {
-		if dst, ok := appendPlain(dst, b.JSON()); ok {
+		if dst, ok := appendPlain(dst, b.Raw(), nil); ok {
 			return dst
 		}
 	}
 	v := b.Value()
 	if v == nil {
-		return append(appendOmission(append(dst, '{'), reasonUnread, len(b.JSON())), '}')
+		return append(appendOmission(append(dst, '{'), reasonUnread, len(b.Raw())), '}')
 	}
 	return appendBody(dst, v, p)
 }

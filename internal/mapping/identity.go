@@ -4,8 +4,6 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/valyala/fastjson"
-
 	"github.com/trail-operator/trail-operator/internal/auditevent"
 )
 
@@ -43,7 +41,7 @@ type identity struct {
 // identify applies the rules of userIdentity, in their order.
 func identify(e *auditevent.Event) identity {
 	user := &e.User
-	who := identity{credential: cut(extra(user.Extra, extraCredentialID), maxText)}
+	who := identity{credential: cut(user.Extra.First(extraCredentialID), maxText)}
 	if e.Impersonated {
 		who.real = cut(user.Username, maxText)
 		user = &e.ImpersonatedUser
@@ -60,7 +58,7 @@ func identify(e *auditevent.Event) identity {
 		who.kind = root
 	case who.serviceAccount():
 		who.kind = assumedRole
-		who.session = cut(extra(user.Extra, extraPodName), maxText)
+		who.session = cut(user.Extra.First(extraPodName), maxText)
 	case who.name == "" || who.name == "system:anonymous":
 		who.kind = unknown
 	default:
@@ -96,23 +94,6 @@ func (who *identity) serviceAccount() bool {
 	}
 	who.namespace, who.account = namespace, account
 	return true
-}
-
-// extra returns the first value of a key of user.extra, or nothing.
-func extra(extra *fastjson.Value, key string) string {
-	o := extra.GetObject()
-	if o == nil {
-		return ""
-	}
-	v := o.Get(key)
-	if v == nil {
-		return ""
-	}
-	values := v.GetArray()
-	if len(values) == 0 {
-		return ""
-	}
-	return text(values[0])
 }
 
 // appendUserARN appends the ARN of who; an unknown caller without a name has none.

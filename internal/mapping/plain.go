@@ -10,8 +10,9 @@ import (
 // decoding it, where appendBody would change nothing but white space. It
 // reports false, and appends nothing, where it is not certain of that: where
 // anything might have to be hidden, and where characters are written in another
-// way than ours. v is valid JSON.
-func appendPlain(dst, v []byte) ([]byte, bool) {
+// way than ours. v is valid JSON. hidden, unless nil, says under which keys more
+// is to be hidden.
+func appendPlain(dst, v []byte, hidden func(key string) bool) ([]byte, bool) {
 	start := len(dst)
 	from := 0 // v[from:i] is still to be copied
 	key := "" // whose value comes next
@@ -30,7 +31,7 @@ func appendPlain(dst, v []byte) ([]byte, bool) {
 				next++
 			}
 			if next < len(v) && v[next] == ':' {
-				if key = s; escaped || key == lastApplied {
+				if key = s; escaped || key == lastApplied || hidden != nil && hidden(key) {
 					return dst[:start], false
 				}
 				continue

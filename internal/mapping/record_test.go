@@ -285,7 +285,7 @@ func TestEventID(t *testing.T) {
 	if got := decode(t, m.Append(nil, e, testSource, &f)).EventID; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	e.Annotations, e.ResponseObject = nil, auditevent.Body{}
+	e.Annotations, e.ResponseObject = auditevent.JSON{}, auditevent.JSON{}
 	if got := decode(t, m.Append(nil, e, testSource, &f)).EventID; got != want {
 		t.Errorf("without annotations: %s, want %s", got, want)
 	}

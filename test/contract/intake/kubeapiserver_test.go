@@ -229,7 +229,7 @@ func TestWebhook(t *testing.T) {
 	}
 	e := events["a"]
 	if e.User.Username != "jürgen" || e.RequestURI != "/api/v1/namespaces/d/configmaps?fieldManager=<x>&dryRun=All" || e.Code != 201 ||
-		string(e.RequestObject.JSON()) != `{"kind":"ConfigMap","data":{"a":"b"}}` || e.ObjectRef.Name != "n" || time.Since(e.Time) > time.Minute {
+		string(e.RequestObject.Raw()) != `{"kind":"ConfigMap","data":{"a":"b"}}` || e.ObjectRef.Name != "n" || time.Since(e.Time) > time.Minute {
 		t.Fatalf("%+v", e)
 	}
 	if s := r.handler.Sources(); len(s) != 1 || s[0].Cluster != account || s[0].APIServer != "cp-1" {
@@ -293,8 +293,8 @@ func TestBufferedAndTruncated(t *testing.T) {
 	if len(ids) != n || len(events) != n {
 		t.Fatalf("%d events, %d different ones", len(ids), len(events))
 	}
-	if e := events["100"]; e.RequestObject.JSON() != nil || string(e.Annotations.GetStringBytes("audit.k8s.io/truncated")) != "true" {
-		t.Errorf("event 100 is not as the API server cut it: %v", e.Annotations)
+	if e := events["100"]; e.RequestObject.Raw() != nil || e.Annotations.Text("audit.k8s.io/truncated") != "true" {
+		t.Errorf("event 100 is not as the API server cut it: %s", e.Annotations.Raw())
 	}
 }
 
