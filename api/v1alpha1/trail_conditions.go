@@ -80,6 +80,8 @@ const (
 	ReasonConfigurationRefused = "ConfigurationRefused"
 	// ReasonConfigurationTooLarge: there is no room left for this trail.
 	ReasonConfigurationTooLarge = "ConfigurationTooLarge"
+	// ReasonTooManyTrails: other trails have all places of the namespace.
+	ReasonTooManyTrails = "TooManyTrails"
 	// ReasonNoAPIServer: no API server has sent an event yet.
 	ReasonNoAPIServer = "NoAPIServer"
 	// ReasonSpoolFull: the receiver's volume is full.

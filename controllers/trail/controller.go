@@ -72,6 +72,7 @@ type Reconciler struct {
 	PollReceiver time.Duration
 
 	poller    *poller
+	places    places
 	buckets   bucketChecks
 	writes    writes
 	abandoned prometheus.Counter
@@ -94,6 +95,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, registry prometheus.Regi
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("trail").
 		For(&v1alpha1.Trail{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Trail{}, r.siblings()).
 		WatchesRawSource(source.Channel(r.poller.changed, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
 		Complete(r)
@@ -126,6 +128,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 	}()
 	for _, step := range []func(context.Context) error{
 		s.validate,
+		s.admit,
 		s.readCredentials,
 		s.checkBucket,
 		s.announceStop,

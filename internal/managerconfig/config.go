@@ -20,6 +20,9 @@ const (
 // maxSize bounds the file, in bytes.
 const maxSize = 1 << 20
 
+// defaultTrails is how many trails CloudTrail allows per account and region.
+const defaultTrails = 5
+
 // Config is the content of the file.
 type Config struct {
 	APIVersion string `json:"apiVersion"`
@@ -38,6 +41,11 @@ type Config struct {
 	Namespace string `json:"namespace"`
 
 	Receiver Receiver `json:"receiver"`
+
+	// TrailsPerNamespace is how many Trails a namespace may have, 1 to 100; left
+	// out it is 5, as in CloudTrail. A smaller number takes no place away from
+	// trails that have one.
+	TrailsPerNamespace int `json:"trailsPerNamespace,omitempty"`
 
 	// AllowedAddresses are loopback and link-local addresses that trails may
 	// use as endpoints all the same: an address, an address range or a host
@@ -98,7 +106,7 @@ func Parse(raw []byte) (*Config, error) {
 	if len(raw) > maxSize {
 		return nil, errors.New("the file is longer than 1 MiB")
 	}
-	c := &Config{}
+	c := &Config{TrailsPerNamespace: defaultTrails}
 	if err := yaml.UnmarshalStrict(raw, c); err != nil {
 		return nil, fmt.Errorf("reading YAML: %w", err)
 	}

@@ -36,6 +36,9 @@ func TestParse(t *testing.T) {
 	if c.MetricsBindAddress != "127.0.0.1:8080" || c.HealthBindAddress != ":8081" {
 		t.Errorf("defaults are %q and %q", c.MetricsBindAddress, c.HealthBindAddress)
 	}
+	if c.TrailsPerNamespace != 5 {
+		t.Errorf("a namespace may have %d trails", c.TrailsPerNamespace)
+	}
 	want := []string{"trail-receiver.trail-operator-system.svc", "10.0.0.9", "localhost"}
 	if d := cmp.Diff(want, c.Receiver.ServerNames()); d != "" {
 		t.Error(d)
@@ -61,6 +64,8 @@ func TestParseRefuses(t *testing.T) {
 		"names":            {"[localhost]", "['a b']", "receiver.names[0]"},
 		"allowed":          {`"localhost"`, `"http://localhost"`, "allowedAddresses[1]: must be"},
 		"allowed port":     {"127.0.0.1:7070", "127.0.0.1:99999", "allowedAddresses[0]: must be"},
+		"no trails":        {"region:", "trailsPerNamespace: 0\nregion:", "trailsPerNamespace: must be 1 to 100"},
+		"too many trails":  {"region:", "trailsPerNamespace: 101\nregion:", "trailsPerNamespace: must be 1 to 100"},
 		"proxy":            {"10.0.0.0/8", "10.0.0.1", "trustedProxies[0]: must be an address range"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 const (
 	maxList       = 1000
 	maxAPIServers = 100
+	maxTrails     = 100
 )
 
 func (c *Config) validate() error {
@@ -35,6 +36,9 @@ func (c *Config) validate() error {
 	}
 	if len(validation.IsDNS1123Label(c.Namespace)) > 0 {
 		bad("namespace", "must be the name of the namespace that holds the installation")
+	}
+	if c.TrailsPerNamespace < 1 || c.TrailsPerNamespace > maxTrails {
+		bad("trailsPerNamespace", "must be 1 to 100, or left out for 5")
 	}
 	if len(c.AllowedAddresses) > maxList || len(c.TrustedProxies) > maxList || len(c.Receiver.Names) > maxList {
 		bad("allowedAddresses, trustedProxies, receiver.names", "must have at most 1000 entries each")

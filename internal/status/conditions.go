@@ -74,14 +74,15 @@ func (o *Observation) deleting() bool { return !o.Trail.DeletionTimestamp.IsZero
 
 func (o *Observation) stopped() bool { return o.Trail.Spec.Suspend || o.deleting() }
 
-// tooLarge: the bucket is fine, but the receiver does not get the trail.
-func (o *Observation) tooLarge() bool {
-	return o.Problem != nil && o.Problem.Reason == v1alpha1.ReasonConfigurationTooLarge
+// withheld: the receiver does not get the trail, and the bucket is not why.
+func (o *Observation) withheld() bool {
+	return o.Problem != nil &&
+		(o.Problem.Reason == v1alpha1.ReasonConfigurationTooLarge || o.Problem.Reason == v1alpha1.ReasonTooManyTrails)
 }
 
 func (o *Observation) bucket() state {
 	switch {
-	case o.Problem != nil && !o.tooLarge():
+	case o.Problem != nil && !o.withheld():
 		return no(o.Problem.Reason, "%s", o.Problem.Message)
 	case o.Claimed:
 		return yes(v1alpha1.ReasonPrefixClaimed, "The bucket %s can be used, and the prefix %s in it belongs to this trail.",
@@ -92,7 +93,7 @@ func (o *Observation) bucket() state {
 
 func (o *Observation) receiving() state {
 	switch {
-	case o.tooLarge():
+	case o.withheld():
 		return no(o.Problem.Reason, "%s", o.Problem.Message)
 	case o.Problem != nil && !o.Rendered:
 		return pending

@@ -92,6 +92,16 @@ func TestConditions(t *testing.T) {
 			func(o *Observation) { o.Problem = &Problem{Reason: "ConfigurationTooLarge", Message: "m"} },
 			map[string]string{"Ready": "False ConfigurationTooLarge", "Receiving": "False ConfigurationTooLarge", "Reconciling": "True Retrying"},
 		},
+		"too many": {
+			func(o *Observation) {
+				o.Problem = &Problem{Reason: "TooManyTrails", Message: "m", Stalled: true}
+				o.Claimed, o.Rendered, o.Receiver.Trails = false, false, nil
+			},
+			map[string]string{
+				"Ready": "False TooManyTrails", "BucketReady": "Unknown Pending", "Receiving": "False TooManyTrails",
+				"Delivering": "Unknown Pending", "DigestsCurrent": "Unknown Pending", "Stalled": "True TooManyTrails",
+			},
+		},
 		"receiver away": {
 			func(o *Observation) { o.Receiver = nil },
 			map[string]string{
