@@ -172,12 +172,23 @@ func (p *Pipeline) step(ctx context.Context) error {
 			from = min(from, t.position)
 		}
 	}
+	var unrecorded error // of a loss: nothing behind it is read
 	err := p.Spool.Read(ctx, from, func(n spool.Position, c *spool.Chunk) error {
+		if unrecorded != nil {
+			return unrecorded
+		}
 		if p.applying.Load() > 0 {
 			return errReconfigured
 		}
 		return p.consume(ctx, n, c, trails)
-	}, func(d spool.Damaged) { p.damaged(ctx, d, trails) })
+	}, func(d spool.Damaged) {
+		if unrecorded == nil {
+			unrecorded = p.damaged(ctx, d, trails)
+		}
+	})
+	if err == nil {
+		err = unrecorded
+	}
 	if errors.Is(err, errReconfigured) {
 		p.poke()
 		err = nil

@@ -25,16 +25,20 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 			recording = append(recording, t)
 		}
 	}
+	damaged, err := p.offer(ctx, n, c, recording)
+	if err != nil {
+		return err
+	}
 	if n > p.account.Position {
 		p.account.Position = n
+		if damaged {
+			p.account.Damaged++
+		}
 		if c.Kind == spool.KindAudit {
 			p.account.Accepted += int64(c.Items)
 		}
 		p.account.Skipped += int64(c.Skipped)
 		p.account.Quarantined += int64(c.Quarantined)
-	}
-	if len(recording) > 0 {
-		p.offer(ctx, n, c, recording)
 	}
 	for _, t := range due {
 		if t.resting() {
@@ -48,8 +52,19 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 	return nil
 }
 
-// offer decodes and maps each item once.
-func (p *Pipeline) offer(ctx context.Context, n spool.Position, c *spool.Chunk, trails []*trail) {
+// offer decodes and maps each item once. It reports whether some of the chunk
+// could not be read. After an error no trail keeps anything of the chunk.
+func (p *Pipeline) offer(ctx context.Context, n spool.Position, c *spool.Chunk, trails []*trail) (damaged bool, err error) {
+	if len(trails) == 0 {
+		return false, nil
+	}
+	defer func() {
+		if err != nil {
+			for _, t := range trails {
+				t.rest(err, p.Clock.Now())
+			}
+		}
+	}()
 	p.mu.Lock()
 	mapper := p.installed.mapper
 	p.mu.Unlock()
@@ -58,8 +73,7 @@ func (p *Pipeline) offer(ctx context.Context, n spool.Position, c *spool.Chunk, 
 	index := 0
 	for item, err := range spool.Items(c.Data) {
 		if err != nil {
-			p.damaged(ctx, spool.Damaged{Position: n, Reason: err.Error()}, trails)
-			return
+			return true, p.lose(ctx, spool.Damaged{Position: n, Reason: err.Error()})
 		}
 		own := c.Kind == spool.KindOwn
 		if own {
@@ -75,7 +89,10 @@ func (p *Pipeline) offer(ctx context.Context, n spool.Position, c *spool.Chunk, 
 		}
 		if err != nil {
 			// Intake parsed this item before it was stored, so the stored bytes are not those.
-			p.damaged(ctx, spool.Damaged{Position: n, Reason: fmt.Sprintf("item %d cannot be decoded", index)}, trails)
+			damaged = true
+			if err := p.lose(ctx, spool.Damaged{Position: n, Reason: fmt.Sprintf("item %d cannot be decoded", index)}); err != nil {
+				return true, err
+			}
 		} else {
 			for _, t := range trails {
 				t.offer(p.scratch, &p.facts, own)
@@ -83,18 +100,29 @@ func (p *Pipeline) offer(ctx context.Context, n spool.Position, c *spool.Chunk, 
 		}
 		index++
 	}
+	return damaged, nil
 }
 
-// damaged reports, once, what the volume lost.
-func (p *Pipeline) damaged(ctx context.Context, d spool.Damaged, trails []*trail) {
-	p.Log.Error(nil, "A stored chunk cannot be read; it is kept aside", "position", d.Position, "reason", d.Reason)
-	p.account.Damaged++
+// damaged goes on behind a chunk that the volume lost, once that is recorded.
+func (p *Pipeline) damaged(ctx context.Context, d spool.Damaged, trails []*trail) error {
+	if err := p.lose(ctx, d); err != nil {
+		return err
+	}
 	for _, t := range trails {
 		if !t.resting() { // one that rests has not read what is before either
 			t.position = max(t.position, d.Position)
 		}
 	}
-	p.account.Position = max(p.account.Position, d.Position)
+	if d.Position > p.account.Position {
+		p.account.Position = d.Position
+		p.account.Damaged++
+	}
+	return nil
+}
+
+// lose records, once, what the volume lost.
+func (p *Pipeline) lose(ctx context.Context, d spool.Damaged) error {
+	p.Log.Error(nil, "A stored chunk cannot be read; it is kept aside", "position", d.Position, "reason", d.Reason)
 	err := p.Record(ctx, record.OwnEvent{
 		ID:      fmt.Sprintf("damaged/%s/%d/%s", p.Spool.UUID(), d.Position, d.Reason),
 		Name:    record.EventEventsLost,
@@ -102,8 +130,9 @@ func (p *Pipeline) damaged(ctx context.Context, d spool.Damaged, trails []*trail
 		Details: record.MustJSON(map[string]any{"cause": "SpoolDamaged", "position": d.Position, "reason": d.Reason}),
 	})
 	if err != nil {
-		p.Log.Error(err, "The loss could not be recorded")
+		return fmt.Errorf("record the loss of position %d: %w", d.Position, err)
 	}
+	return nil
 }
 
 // storeCursors persists how far trails have come that have no open file.

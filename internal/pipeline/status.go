@@ -14,7 +14,7 @@ func (p *Pipeline) Status() receiverstatus.Status {
 	defer p.mu.Unlock()
 	s := receiverstatus.Status{
 		Started: p.started.UTC(), Generation: p.generation, ConfigError: p.configErr,
-		Spool: receiverstatus.Spool{UUID: p.Spool.UUID(), Tail: uint64(p.Spool.Tail()), Bytes: p.Spool.Usage()},
+		Spool: receiverstatus.Spool{UUID: p.Spool.UUID(), Tail: uint64(p.Spool.Tail()), Bytes: p.Spool.Usage(), Damaged: p.stored.Damaged},
 		Intake: receiverstatus.Intake{
 			Received: p.stored.Accepted + p.stored.Skipped + p.stored.Quarantined,
 			Accepted: p.stored.Accepted, Skipped: p.stored.Skipped, Quarantined: p.stored.Quarantined,

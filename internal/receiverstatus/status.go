@@ -42,6 +42,8 @@ type Spool struct {
 	Tail  uint64 `json:"tail"`
 	Bytes int64  `json:"bytes"`
 	Full  bool   `json:"full"`
+	// Damaged counts chunks that could not be read back, whole or in part.
+	Damaged int64 `json:"damaged"`
 }
 
 // Intake counts items since the spool was created, Duplicates since the receiver
