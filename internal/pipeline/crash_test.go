@@ -30,8 +30,15 @@ var _ outbox.FS = volume{}
 func (v volume) MkdirAll(dir string) error { return v.MemFS.MkdirAll(dir, 0o700) }
 
 func (v volume) Create(path string) (outbox.File, error) {
-	return v.MemFS.Create(path, vfs.WriteCategoryUnspecified)
+	f, err := v.MemFS.Create(path, vfs.WriteCategoryUnspecified)
+	return copying{f}, err
 }
+
+// copying gives each Write a buffer of its own: under the race detector a
+// vfs.File overwrites what it was given, which no operating system does.
+type copying struct{ vfs.File }
+
+func (f copying) Write(b []byte) (int, error) { return f.File.Write(bytes.Clone(b)) }
 
 func (v volume) Open(path string) (io.ReadSeekCloser, error) {
 	f, err := v.MemFS.Open(path)

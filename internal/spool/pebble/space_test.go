@@ -119,7 +119,7 @@ func TestMemory(t *testing.T) {
 	readAll(t, s, 0)
 	peak = max(peak, resident(t)-before)
 	t.Logf("at most %d MB", peak>>20)
-	if peak > 100<<20 {
+	if peak > memoryBound {
 		t.Errorf("%d MB were held", peak>>20)
 	}
 }
