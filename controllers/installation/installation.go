@@ -25,7 +25,16 @@ import (
 )
 
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
-// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets;configmaps,verbs=get;create;patch;update
+// Creating cannot be limited by name, and reading is not: the Secrets with the
+// certificates of API servers are named after these (trail-apiserver-NAME).
+// What may be changed is limited to what the manager changes, so neither the
+// CA nor the signing key is.
+//
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets,verbs=get;create
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets,resourceNames=trail-receiver-tls,verbs=update
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets,resourceNames=trail-receiver-config;trail-receiver-config-0;trail-receiver-config-1;trail-receiver-config-2;trail-receiver-config-3;trail-receiver-config-4;trail-receiver-config-5;trail-receiver-config-6;trail-receiver-config-7;trail-receiver-config-8;trail-receiver-config-9;trail-receiver-config-10;trail-receiver-config-11;trail-receiver-config-12;trail-receiver-config-13;trail-receiver-config-14;trail-receiver-config-15,verbs=patch
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=configmaps,verbs=create
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=configmaps,resourceNames=trail-installation;trail-digest-keys,verbs=get;patch
 
 // Installation is what Ensure found or made.
 type Installation struct {

@@ -1,0 +1,55 @@
+package integration
+
+import (
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+
+	"github.com/trail-operator/trail-operator/internal/manifests"
+)
+
+// TestManagerWritesOnlyWhatIsItsOwn: the manager may change each part of the
+// receiver's configuration, and neither the keys of the installation nor
+// anything that it does not know.
+func TestManagerWritesOnlyWhatIsItsOwn(t *testing.T) {
+	secrets := map[string]string{ // to the verbs, besides get
+		manifests.ReceiverConfigName:        "patch",
+		manifests.ServerCertName:            "update",
+		manifests.IntakeCAName:              "",
+		manifests.ManagerCertName:           "",
+		manifests.SigningKeyName:            "",
+		manifests.APIServerCertName("cp-1"): "",
+		"another":                           "",
+	}
+	for i := range manifests.ReceiverShards {
+		secrets[manifests.ReceiverShardName(i)] = "patch"
+	}
+	for name, changes := range secrets {
+		may(t, "secrets", name, "get", true)
+		for _, verb := range []string{"patch", "update", "delete", "list", "watch"} {
+			may(t, "secrets", name, verb, verb == changes)
+		}
+	}
+	for name, ours := range map[string]bool{manifests.InstallationName: true, manifests.DigestKeysName: true, "kube-root-ca.crt": false} {
+		may(t, "configmaps", name, "get", ours)
+		may(t, "configmaps", name, "patch", ours)
+		may(t, "configmaps", name, "update", false)
+	}
+	may(t, "secrets", "", "create", true)
+	may(t, "configmaps", "", "create", true)
+}
+
+// may asks the API server whether the manager may do something in its namespace.
+func may(t *testing.T, resource, name, verb string, want bool) {
+	t.Helper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: managerUser, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + installed},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: installed, Resource: resource, Name: name, Verb: verb},
+	}}
+	if err := admin.Create(t.Context(), review); err != nil {
+		t.Fatal(err)
+	}
+	if review.Status.Allowed != want {
+		t.Errorf("the manager may %s the %s %q: %v", verb, resource, name, review.Status.Allowed)
+	}
+}
