@@ -17,8 +17,8 @@ import (
 const (
 	senders = 4
 	// largeBody has events for two chunks and a half; the others for one.
-	largeBody, smallBody = 1500, 12
-	eventBody            = 6 << 10
+	largeBody, smallBody = 400, 6
+	eventBody            = 24 << 10
 )
 
 // ledger knows which events were acknowledged.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,9 +38,10 @@ type world struct {
 	manager *http.Client
 	ledger  ledger
 
+	address string
+
 	mu       sync.Mutex
 	receiver *testenv.Receiver
-	address  string
 	ending   bool
 	// kills are failpoints for the next starts; killed counts the deaths.
 	kills  []string
@@ -47,6 +49,9 @@ type world struct {
 
 	supervised sync.WaitGroup
 }
+
+// buckets makes the names of buckets different.
+var buckets atomic.Int64
 
 // newWorld starts a receiver that kills itself at each of kills, one a start.
 func newWorld(t *testing.T, dataDir string, flags []string, kills ...string) *world {
@@ -62,7 +67,7 @@ func newWorld(t *testing.T, dataDir string, flags []string, kills ...string) *wo
 		t.Fatal(err)
 	}
 	w.in.Flags = flags
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
+	name := fmt.Sprintf("%s-%d", strings.ToLower(strings.ReplaceAll(t.Name(), "/", "-")), buckets.Add(1))
 	w.in.Trails = []receiverconfig.Trail{{
 		UID: "00000000-0000-4000-8000-00000000000a", Name: "all", Generation: 1,
 		ARN: record.TrailARN(testenv.Region, testenv.Account, "all"),
@@ -143,7 +148,10 @@ func (w *world) startOnce(dataDir string) error {
 	if err != nil {
 		return err
 	}
-	w.receiver, w.address = r, r.Address
+	w.receiver = r
+	if w.address == "" { // the same at every start
+		w.address = r.Address
+	}
 	return nil
 }
 
