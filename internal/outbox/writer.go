@@ -27,6 +27,9 @@ const (
 	// again before it is written: the compressor gives out a few hundred bytes
 	// at a time.
 	blockSize = 64 << 10
+	// level of compression. 3 takes a tenth more time for files that are 2 to 4 %
+	// smaller, 1 a tenth less for files that are up to a quarter larger.
+	level = 2
 	// keptBlock is the largest block that is kept for the next file.
 	keptBlock = 4 * blockSize
 )
@@ -56,7 +59,7 @@ type compressor struct {
 
 var compressors = sync.Pool{New: func() any {
 	out := bufio.NewWriterSize(io.Discard, blockSize)
-	zip, err := gzip.NewWriterLevel(out, 3)
+	zip, err := gzip.NewWriterLevel(out, level)
 	if err != nil {
 		panic("outbox: " + err.Error()) // the level is a constant
 	}
