@@ -4,9 +4,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"net"
-	"net/url"
-	"os"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -69,6 +66,10 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server: %w", err)
 	}
+	deny, err := apiServerHosts(ctx, direct, cfg)
+	if err != nil {
+		return nil, err
+	}
 	made, err := installation.Ensure(ctx, direct, o.Config, o.Clock)
 	if err != nil {
 		return nil, err
@@ -107,24 +108,8 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 		return nil, err
 	}
 	trails := &trail.Reconciler{
-		Client: mgr.GetClient(), Config: o.Config, Installation: made, Open: o.Open, DenyHosts: apiServerHosts(cfg),
+		Client: mgr.GetClient(), Config: o.Config, Installation: made, Open: o.Open, DenyHosts: deny,
 		Receiver: o.Receiver, Events: mgr.GetEventRecorder("trail-controller"), Clock: o.Clock, PollReceiver: o.PollReceiver,
 	}
 	return mgr, trails.SetupWithManager(mgr, o.Metrics)
-}
-
-// apiServerHosts are the addresses of the API server that are known here.
-func apiServerHosts(cfg *rest.Config) []string {
-	hosts := []string{"kubernetes.default.svc:443"}
-	if u, err := url.Parse(cfg.Host); err == nil && u.Host != "" {
-		host := u.Host
-		if u.Port() == "" {
-			host = net.JoinHostPort(u.Hostname(), "443")
-		}
-		hosts = append(hosts, host)
-	}
-	if host := os.Getenv("KUBERNETES_SERVICE_HOST"); host != "" {
-		hosts = append(hosts, net.JoinHostPort(host, os.Getenv("KUBERNETES_SERVICE_PORT")))
-	}
-	return hosts
 }
