@@ -71,8 +71,10 @@ func newWorld(t *testing.T, dataDir string, flags []string, kills ...string) *wo
 	w.in.Trails = []receiverconfig.Trail{{
 		UID: "00000000-0000-4000-8000-00000000000a", Name: "all", Generation: 1,
 		ARN: record.TrailARN(testenv.Region, testenv.Account, "all"),
-		Destination: receiverconfig.Destination{Endpoint: s3.Endpoint, Bucket: name, Region: s3.Region, Prefix: "kill",
-			AccessKeyID: s3.AccessKey, SecretAccessKey: s3.SecretKey, AllowPrivate: true},
+		Destination: receiverconfig.Destination{
+			Endpoint: s3.Endpoint, Bucket: name, Region: s3.Region, Prefix: "kill",
+			AccessKeyID: s3.AccessKey, SecretAccessKey: s3.SecretKey, AllowPrivate: true,
+		},
 		// Files are closed by size: the age cannot be less.
 		LogFileValidation: true, MaxFileAgeSeconds: 30, MaxFileSizeMiB: 1,
 	}}
@@ -95,8 +97,10 @@ func newWorld(t *testing.T, dataDir string, flags []string, kills ...string) *wo
 }
 
 func open(d receiverconfig.Destination) (objectstore.Store, error) {
-	return minio.New(objectstore.Config{Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket,
-		AccessKey: d.AccessKeyID, SecretKey: d.SecretAccessKey, AllowPrivate: true})
+	return minio.New(objectstore.Config{
+		Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket,
+		AccessKey: d.AccessKeyID, SecretKey: d.SecretAccessKey, AllowPrivate: true,
+	})
 }
 
 func (w *world) trail() *receiverconfig.Trail { return &w.in.Trails[0] }
