@@ -98,6 +98,7 @@ func (d *deliverer) added(e *outbox.Entry) {
 	d.pending.bytes += e.Size
 	d.mu.Unlock()
 	d.poke()
+	d.t.p.relieve()
 }
 
 func (d *deliverer) poke() {
@@ -130,7 +131,8 @@ func (d *deliverer) run(ctx context.Context) {
 	}
 }
 
-// pause waits out a backoff: new files do not shorten it, a new destination does.
+// pause waits out a backoff: new files do not shorten it, a new destination
+// does. Old files may have to make room meanwhile.
 func (d *deliverer) pause(ctx context.Context, wait time.Duration) {
 	timer := d.t.p.Clock.NewTimer(wait)
 	defer timer.Stop()
@@ -145,6 +147,7 @@ func (d *deliverer) pause(ctx context.Context, wait time.Duration) {
 				d.failures = 0
 				return
 			}
+			d.makeRoom(ctx)
 		}
 	}
 }
@@ -240,6 +243,10 @@ func (d *deliverer) send(ctx context.Context, prefix string, confirm func(e *out
 			return err
 		}
 		for i := range entries {
+			if i > 0 && d.excess() > 0 {
+				d.makeRoom(ctx)
+				break // the list has changed
+			}
 			e := &entries[i]
 			path := filepath.Join(d.t.dir, e.File)
 			since, err := upload.Send(ctx, d.store, d.t.p.FS, path, e)

@@ -48,6 +48,14 @@ type Options struct {
 	// TrailQuota is the most that the undelivered files of one trail may take
 	// on the volume, in bytes; the oldest expire beyond it.
 	TrailQuota int64
+	// FreeBytes tells what is free on the volume; nil means that it is never
+	// full. No log file is written while less than half of ReserveBytes is free,
+	// and below ReserveBytes trails whose bucket is away give files up.
+	FreeBytes    func() (int64, error)
+	ReserveBytes int64
+	// VolumeBytes is the size of the volume. The undelivered files of all trails
+	// may take half of what it has above the reserve; 0 means that nothing bounds them.
+	VolumeBytes int64
 }
 
 // Pipeline runs the trails of one receiver.
@@ -75,6 +83,7 @@ type Pipeline struct {
 	account    account
 	accountRaw []byte
 	lastStored time.Time
+	tight      bool // no log file may be written
 }
 
 // installation is the part of the configuration that all trails share.
@@ -159,6 +168,9 @@ func (p *Pipeline) poke() {
 // errReconfigured ends a read, since a configuration waits to be applied.
 var errReconfigured = errors.New("a configuration waits")
 
+// errResting ends a read that is of no use to any trail.
+var errResting = errors.New("all trails rest")
+
 // step reads what has come, turns configurations, closes old files, stores
 // cursors and trims.
 func (p *Pipeline) step(ctx context.Context) error {
@@ -189,17 +201,22 @@ func (p *Pipeline) step(ctx context.Context) error {
 	if err == nil {
 		err = unrecorded
 	}
-	if errors.Is(err, errReconfigured) {
+	switch {
+	case errors.Is(err, errReconfigured):
 		p.poke()
+		err = nil
+	case errors.Is(err, errResting):
 		err = nil
 	}
 	now = p.Clock.Now()
+	p.measure()
 	for _, t := range trails {
 		t.turn(t.position, now)
-		if t.full(now) {
+		if p.tight || t.full(now) {
 			t.cut(now)
 		}
 	}
+	p.relieve()
 	if now.Sub(p.lastStored) >= cursorInterval || p.Clock.Since(p.lastStored) < 0 {
 		p.lastStored = now
 		if serr := p.storeCursors(trails); serr != nil {

@@ -42,7 +42,8 @@ type bench struct {
 	trails  []receiverconfig.Trail
 	events  int
 
-	fs    *vfs.MemFS // in place of dir, when set
+	fs    *vfs.MemFS     // in place of dir, when set
+	space func(*Options) // tells the pipeline of a volume with bounds, when set
 	spool spool.Spool
 	p     *Pipeline
 	stop  func()
@@ -79,10 +80,14 @@ func (b *bench) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	p, err := New(Options{
+	options := Options{
 		Spool: s, FS: files, Dir: b.dir + "/outbox", Clock: steppedClock{b.clock}, Log: testr.New(b.t), TrailQuota: 1 << 30,
 		Open: func(c objectstore.Config) (objectstore.Store, error) { return b.bucket(c.Bucket), nil },
-	})
+	}
+	if b.space != nil {
+		b.space(&options)
+	}
+	p, err := New(options)
 	if err != nil {
 		b.t.Fatal(err)
 	}

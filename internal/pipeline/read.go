@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/trail-operator/trail-operator/internal/mapping"
@@ -13,7 +14,11 @@ import (
 
 // consume gives one chunk to every trail that has not had it.
 func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk, trails []*trail) error {
+	if n <= p.account.Position && !slices.ContainsFunc(trails, func(t *trail) bool { return !t.resting() }) {
+		return errResting
+	}
 	now := p.Clock.Now()
+	p.measure()
 	var due, recording []*trail
 	for _, t := range trails {
 		if n <= t.position || t.resting() {
@@ -21,6 +26,9 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 		}
 		due = append(due, t)
 		t.turn(n-1, now)
+		if p.tight {
+			t.cut(now) // a closed file makes room in the bucket and in the spool
+		}
 		if t.records() {
 			recording = append(recording, t)
 		}

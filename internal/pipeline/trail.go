@@ -149,6 +149,10 @@ func (t *trail) offer(rec []byte, f *record.Facts, own bool) {
 	}
 	now := t.p.Clock.Now()
 	if t.file == nil {
+		if t.p.tight {
+			t.rest(errTight, now)
+			return
+		}
 		w, err := outbox.Create(t.p.FS, t.dir, now)
 		if err != nil {
 			t.rest(err, now)
@@ -250,7 +254,9 @@ func (t *trail) advance(next outbox.Cursor, raw []byte) {
 // rest gives the open file up after an error of the volume. Its records are
 // read again from the spool, which keeps them until the cursor has passed.
 func (t *trail) rest(err error, now time.Time) {
-	t.p.Log.Error(err, "A log file could not be written; its events stay in the spool", "trail", t.uid)
+	if !errors.Is(err, errTight) { // which was logged for all trails
+		t.p.Log.Error(err, "A log file could not be written; its events stay in the spool", "trail", t.uid)
+	}
 	t.discard()
 	t.restUntil = now.Add(retryDisk)
 }

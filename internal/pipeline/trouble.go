@@ -58,34 +58,50 @@ func (d *deliverer) lose(ctx context.Context, e *outbox.Entry) error {
 }
 
 // expire drops the oldest files of a trail whose undelivered files take more
-// than its quota: one tenant's dead bucket must not fill everybody's volume.
+// than its quota, or whose turn it is to make room: one tenant's dead bucket
+// must not fill everybody's volume. How much is decided once, since a file
+// system may show the space of removed files a little later.
 func (d *deliverer) expire(ctx context.Context) error {
-	for {
-		d.mu.Lock()
-		over := d.pending.bytes > d.t.p.TrailQuota
-		d.mu.Unlock()
-		if !over {
-			return nil
-		}
+	for n := d.excess(); n > 0; {
 		entries, err := d.some(d.t.keys.Logs())
 		if err != nil || len(entries) == 0 {
 			return err
 		}
-		e := &entries[0]
-		err = d.report(ctx, record.EventEventsLost, e.File, map[string]any{
-			"cause": "QuotaExceeded", "records": e.Count,
-			"oldest": e.Oldest.Format(record.TimeFormat), "newest": e.Newest.Format(record.TimeFormat),
-		})
-		if err != nil {
-			return err
+		for i := 0; i < len(entries) && n > 0; i++ {
+			if err := d.drop(ctx, &entries[i]); err != nil {
+				return err
+			}
+			n -= entries[i].Size
 		}
-		if err := d.update(func(s *outbox.Delivery) { s.Expired += e.Count }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
-			return err
-		}
-		d.gone(e)
-		if err := d.t.p.FS.Remove(filepath.Join(d.t.dir, e.File)); err != nil {
-			d.t.p.Log.Error(err, "An expired file stays on the volume until the next start", "trail", d.t.uid)
-		}
+	}
+	return nil
+}
+
+// drop gives one file up.
+func (d *deliverer) drop(ctx context.Context, e *outbox.Entry) error {
+	err := d.report(ctx, record.EventEventsLost, e.File, map[string]any{
+		"cause": "QuotaExceeded", "records": e.Count,
+		"oldest": e.Oldest.Format(record.TimeFormat), "newest": e.Newest.Format(record.TimeFormat),
+	})
+	if err != nil {
+		return err
+	}
+	if err := d.update(func(s *outbox.Delivery) { s.Expired += e.Count }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
+		return err
+	}
+	d.gone(e)
+	if err := d.t.p.FS.Remove(filepath.Join(d.t.dir, e.File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// It made no room, and neither would the next one.
+		return fmt.Errorf("remove an expired file: %w", err)
+	}
+	return nil
+}
+
+// makeRoom is expire where its failure must not end what is under way: it is
+// tried again soon, and every delivery makes room too.
+func (d *deliverer) makeRoom(ctx context.Context) {
+	if err := d.expire(ctx); err != nil {
+		d.t.p.Log.V(1).Info("Files cannot expire; trying again", "trail", d.t.uid, "error", err.Error())
 	}
 }
 

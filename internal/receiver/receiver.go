@@ -3,6 +3,7 @@
 package receiver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,9 +75,15 @@ func (r *Receiver) assemble() (err error) {
 	if r.intake, err = intake.New(intake.Options{Spool: r.spool, Clock: r.o.Clock, Log: r.o.Log.WithName("intake"), Registerer: r.o.Registerer}); err != nil {
 		return err
 	}
+	_, size, err := outbox.OS{}.Space(r.o.DataDir)
+	if err != nil {
+		return err
+	}
 	r.pipeline, err = pipeline.New(pipeline.Options{
 		Spool: r.spool, FS: outbox.OS{}, Dir: filepath.Join(r.o.DataDir, "outbox"), Open: r.o.Open,
 		Clock: r.o.Clock, Log: r.o.Log.WithName("pipeline"), TrailQuota: r.o.TrailQuota,
+		FreeBytes:    func() (int64, error) { free, _, err := outbox.OS{}.Space(r.o.DataDir); return free, err },
+		ReserveBytes: cmp.Or(r.o.ReserveBytes, pebble.DefaultReserveBytes), VolumeBytes: size,
 	})
 	if err != nil {
 		return err
