@@ -102,3 +102,24 @@ func Prepare(fs FS, dir string, keep func(name string) bool) error {
 	}
 	return nil
 }
+
+// RemoveOthers removes what stands in dir beside the folder keep: files of a
+// spool that is gone, and with it everything that was known of them. It returns
+// the names.
+func RemoveOthers(fs FS, dir, keep string) ([]string, error) {
+	names, err := fs.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read the outbox: %w", err)
+	}
+	var removed []string
+	for _, name := range names {
+		if name == keep {
+			continue
+		}
+		if err := fs.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return removed, fmt.Errorf("remove the outbox of an older spool: %w", err)
+		}
+		removed = append(removed, name)
+	}
+	return removed, nil
+}

@@ -111,6 +111,24 @@ func TestPrepareRemovesOrphansOnly(t *testing.T) {
 	}
 }
 
+func TestRemoveOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "outbox")
+	if removed, err := outbox.RemoveOthers(outbox.OS{}, dir, "now"); err != nil || len(removed) != 0 {
+		t.Errorf("%v %v of no folder", removed, err)
+	}
+	for _, spool := range []string{"now", "before"} {
+		if err := outbox.Prepare(outbox.OS{}, filepath.Join(dir, spool, "trail"), func(string) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if removed, err := outbox.RemoveOthers(outbox.OS{}, dir, "now"); err != nil || len(removed) != 1 || removed[0] != "before" {
+		t.Errorf("%v %v were removed", removed, err)
+	}
+	if names, err := (outbox.OS{}).List(dir); err != nil || len(names) != 1 || names[0] != "now" {
+		t.Errorf("%v %v is left", names, err)
+	}
+}
+
 func TestUnique(t *testing.T) {
 	form, seen := regexp.MustCompile(`^[0-9A-Za-z]{16}$`), map[string]bool{}
 	for range 1000 {
