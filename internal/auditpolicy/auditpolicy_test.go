@@ -70,7 +70,7 @@ func TestLevels(t *testing.T) {
 	}{
 		{call{"jane", "create", "core/pods"}, "RequestResponse", "Metadata"},
 		{call{"jane", "delete", "apps/deployments"}, "RequestResponse", "Metadata"},
-		{call{"jane", "patch", "example.com/widgets"}, "RequestResponse", "Metadata"},
+		{call{"jane", "patch", "example.com/widgets"}, "Metadata", "Metadata"},
 		{call{"jane", "deletecollection", "core/configmaps"}, "Metadata", "Metadata"},
 		{call{"jane", "get", "core/pods"}, "Metadata", "None"},
 		{call{"jane", "list", "apps/deployments"}, "Metadata", "None"},

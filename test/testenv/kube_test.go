@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/trail-operator/trail-operator/internal/auditpolicy"
@@ -59,6 +60,11 @@ func TestControlPlane(t *testing.T) {
 	if _, err := admin.CoreV1().Secrets("default").Create(ctx, secret, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	// With its body, kube-apiserver could not write the event of this call at all.
+	if err := admin.CoreV1().RESTClient().Patch(types.ApplyYAMLPatchType).Namespace("default").Resource("configmaps").Name("in-yaml").
+		Param("fieldManager", "test").Body([]byte("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: in-yaml\n")).Do(ctx).Error(); err != nil {
+		t.Fatal(err)
+	}
 
 	minimal, err := auditpolicy.Minimal.YAML()
 	if err != nil {
@@ -78,6 +84,7 @@ func TestControlPlane(t *testing.T) {
 		`"body-of":"first"`:  true,
 		`"username":"jane"`:  true,
 		`"name":"second"`:    true,
+		`"name":"in-yaml"`:   true,
 		`"body-of":"second"`: false, // minimal has no bodies
 		`planted-secret`:     false,
 		`cGxhbnRlZC1zZWNyZX`: false, // the same in base64
