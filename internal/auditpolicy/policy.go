@@ -123,8 +123,10 @@ func (p Profile) rules() []rule {
 		rule{"The answer to a deletion of many is all that was deleted: who and which is enough.", auditv1.PolicyRule{
 			Level: auditv1.LevelMetadata, Verbs: []string{"deletecollection"},
 		}},
-		rule{"A patch with a body that is not JSON, such as a server-side apply in YAML, cannot be written with its body: kube-apiserver would drop the whole event.",
-			auditv1.PolicyRule{Level: auditv1.LevelMetadata, Verbs: []string{"patch"}}},
+		rule{
+			"A patch with a body that is not JSON, such as a server-side apply in YAML, cannot be written with its body: kube-apiserver would drop the whole event.",
+			auditv1.PolicyRule{Level: auditv1.LevelMetadata, Verbs: []string{"patch"}},
+		},
 		rule{"Writes, with what was sent and what came of it.", auditv1.PolicyRule{
 			Level: auditv1.LevelRequestResponse, Verbs: writes,
 		}},
