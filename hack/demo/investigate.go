@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -74,7 +77,7 @@ func (d *demo) investigate() error {
 	d.indent(string(pretty))
 	identity, _ := d.seen.raw["userIdentity"].(map[string]any)
 	d.say("→ %v, at %v, from %v with %v", identity["userName"], d.seen.raw["eventTime"], d.seen.raw["sourceIPAddress"], d.seen.raw["userAgent"])
-	return nil
+	return d.checkSecrets()
 }
 
 // read returns all records of the bucket's log files and remembers the deletion.
@@ -90,6 +93,9 @@ func (d *demo) read(store objectstore.Store) ([]record.Record, error) {
 		raw, err := fetch(d, store, info.Key)
 		if err != nil {
 			return nil, err
+		}
+		if d.leaks(raw) {
+			return nil, fmt.Errorf("the tenant's secret key stands in %s", info.Key)
 		}
 		var f record.LogFile
 		var loose struct{ Records []map[string]any }
@@ -107,6 +113,35 @@ func (d *demo) read(store objectstore.Store) ([]record.Record, error) {
 		all = append(all, f.Records...)
 	}
 	return all, nil
+}
+
+// leaks reports whether b holds the secret key that the tenant put into a Secret
+// while everything was recorded: as it is, or in base64 at any offset.
+func (d *demo) leaks(b []byte) bool {
+	secret := []byte(d.s3.SecretKey)
+	for offset := range 3 {
+		encoded := base64.StdEncoding.EncodeToString(append(make([]byte, offset), secret...))
+		// The characters at the ends depend on what stands beside the secret.
+		if bytes.Contains(b, []byte(encoded[4:len(encoded)-4])) {
+			return true
+		}
+	}
+	return bytes.Contains(b, secret)
+}
+
+// checkSecrets looks for the secret key in what the receiver and the manager logged.
+func (d *demo) checkSecrets() error {
+	for _, name := range []string{"receiver", "manager"} {
+		log, err := os.ReadFile(filepath.Join(d.processes.logs, name+".log"))
+		if err != nil {
+			return err
+		}
+		if d.leaks(log) {
+			return fmt.Errorf("the tenant's secret key stands in the log of the %s", name)
+		}
+	}
+	d.say("The Secret that was created and read above is in no log file and in no log.")
+	return nil
 }
 
 func fetch(d *demo, store objectstore.Store, key string) ([]byte, error) {
