@@ -8,9 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/trail-operator/trail-operator/hack/assets"
 	"github.com/trail-operator/trail-operator/internal/manifests"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/test/testenv"
 )
 
@@ -165,6 +167,12 @@ func (d *demo) install() error {
 	if _, err := d.processes.start(receiver, "receiver"); err != nil {
 		return err
 	}
+	if err := d.until("the receiver's configuration", 30*time.Second, func() error {
+		_, err := os.Stat(filepath.Join(folder, receiverconfig.FileConfig))
+		return err
+	}); err != nil {
+		return err
+	}
 	d.say("manager and receiver run; the manager has issued their certificates")
 	return nil
 }
@@ -178,7 +186,7 @@ func (d *demo) connect() error {
 	}
 	line := "kubectl trail webhook-config --apiserver " + apiServer
 	var webhook string
-	if err := d.until("the certificate of "+apiServer, 30e9, func() (err error) {
+	if err := d.until("the certificate of "+apiServer, 30*time.Second, func() (err error) {
 		webhook, err = d.quiet("", line)
 		return err
 	}); err != nil {
