@@ -9,8 +9,15 @@ import (
 
 // steppedClock is a fake clock whose timers behave as Go's do since 1.23: Reset
 // throws away a tick that nobody took. Without that the second such tick blocks
-// Step, which holds the lock of the clock, for ever.
+// Step, which holds the lock of the clock, for ever. And it never shows the same
+// time twice, as real clocks do: a reading that is older than another one by a
+// microsecond once closed every file at once.
 type steppedClock struct{ *clocktesting.FakeClock }
+
+func (c steppedClock) Now() time.Time {
+	c.Step(time.Microsecond)
+	return c.FakeClock.Now()
+}
 
 func (c steppedClock) NewTimer(d time.Duration) clock.Timer {
 	return steppedTimer{c.FakeClock.NewTimer(d)}
