@@ -28,9 +28,13 @@ var (
 	ErrBadDigest        = errors.New("body was damaged on the way")
 	ErrNotImplemented   = errors.New("server does not implement this")
 	ErrForbiddenAddress = errors.New("address is not allowed")
+	ErrRegion           = errors.New("bucket is in another region")
+	ErrKey              = errors.New("encryption key cannot be used") // unknown, disabled, or not ours to use
+	ErrArchived         = errors.New("object is archived")            // it must be restored before it can be read
+	ErrChanged          = errors.New("somebody else changed it at the same time")
 )
 
-// Op names a method of Store.
+// Op names a method of Store or Admin.
 type Op string
 
 // The operations.
@@ -41,6 +45,19 @@ const (
 	OpList         Op = "list"
 	OpCheckBucket  Op = "check bucket"
 	OpCreateBucket Op = "create bucket"
+
+	OpGetVersioning Op = "get versioning"
+	OpSetVersioning Op = "set versioning"
+	OpGetEncryption Op = "get default encryption"
+	OpSetEncryption Op = "set default encryption"
+	OpGetObjectLock Op = "get object lock"
+	OpSetObjectLock Op = "set object lock"
+	OpGetLifecycle  Op = "get lifecycle"
+	OpSetLifecycle  Op = "set lifecycle"
+	OpGetTags       Op = "get tags"
+	OpSetTags       Op = "set tags"
+	OpGetPolicy     Op = "get policy"
+	OpSetPolicy     Op = "set policy"
 )
 
 // Error carries what an implementation knows of a failure. It unwraps to one
@@ -81,6 +98,10 @@ type PutOptions struct {
 	SHA256 [32]byte
 	// Metadata keys are lower case, without x-amz-meta-.
 	Metadata map[string]string
+	// Encryption and Retention are asked for. There are servers that take the
+	// object and ignore the wish: what they made of it is in the Info of Head.
+	Encryption Encryption
+	Retention  Retention
 }
 
 // Info describes a stored object.
@@ -90,6 +111,10 @@ type Info struct {
 	ETag     string
 	Modified time.Time
 	Metadata map[string]string // keys in lower case; empty in listings
+	// Encryption and Retention are what the server says of the object; empty in
+	// listings, and where the credentials may not know.
+	Encryption Encryption
+	Retention  Retention
 }
 
 // Store is one bucket on one server. It is safe for concurrent use.
@@ -129,6 +154,13 @@ type Config struct {
 	AccessKey string
 	SecretKey string
 	Token     string // session token, may be empty
+	// Ambient takes the credentials from the environment of the process: the
+	// variables, web identity (IRSA), or the role of the container or machine.
+	// AccessKey, SecretKey and Token are empty then, and only then.
+	Ambient bool
+	// PathStyle puts the bucket into the path on AWS and Google, too; everywhere
+	// else it always is.
+	PathStyle bool
 	CA        []byte // PEM bundle to trust besides the system's, may be empty
 	// AllowPrivate lets the dialer reach loopback, link-local and the clouds'
 	// metadata addresses, which addresses given by a tenant may not. The

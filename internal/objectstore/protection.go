@@ -1,0 +1,82 @@
+package objectstore
+
+import (
+	"strings"
+	"time"
+)
+
+// EncryptionType says who holds the key with which a server encrypts.
+type EncryptionType string
+
+// The types of encryption, by their names in S3.
+const (
+	EncryptionNone EncryptionType = ""
+	EncryptionS3   EncryptionType = "AES256"
+	EncryptionKMS  EncryptionType = "aws:kms"
+)
+
+// Encryption is how a server encrypts what it stores.
+type Encryption struct {
+	Type EncryptionType
+	// KMSKeyID is a key's ID, alias or ARN; with EncryptionKMS only. Empty asks
+	// for the server's default key. A server may answer with the ARN.
+	KMSKeyID string
+}
+
+// Meets reports whether e, which a server said of an object or a bucket, is
+// what was asked for. A key of a KMS also does where any key would have done,
+// and a key that was asked for by an alias cannot be told from others.
+func (e Encryption) Meets(asked Encryption) bool {
+	switch asked.Type {
+	case EncryptionNone:
+		return true
+	case EncryptionS3:
+		return e.Type == EncryptionS3 || e.isKMS()
+	}
+	return e.isKMS() && (asked.KMSKeyID == "" || isAlias(asked.KMSKeyID) || keyName(e.KMSKeyID) == keyName(asked.KMSKeyID))
+}
+
+// isKMS: aws:kms:dsse encrypts twice.
+func (e Encryption) isKMS() bool {
+	return e.Type == EncryptionKMS || strings.HasPrefix(string(e.Type), string(EncryptionKMS)+":")
+}
+
+func isAlias(key string) bool {
+	return strings.HasPrefix(key, "alias/") || strings.Contains(key, ":alias/")
+}
+
+// keyName returns the ID in an ARN: arn:aws:kms:<region>:<account>:key/<ID>,
+// or arn:aws:kms:<ID>, which is what MinIO makes of it.
+func keyName(key string) string {
+	if !strings.HasPrefix(key, "arn:") {
+		return key
+	}
+	key = key[strings.LastIndexByte(key, ':')+1:]
+	return strings.TrimPrefix(key, "key/")
+}
+
+// RetentionMode says who may shorten a retention.
+type RetentionMode string
+
+// The modes, by their names in S3.
+const (
+	RetentionNone       RetentionMode = ""
+	RetentionGovernance RetentionMode = "GOVERNANCE" // those with a special permission
+	RetentionCompliance RetentionMode = "COMPLIANCE" // nobody
+)
+
+// Retention keeps a version of an object from being deleted or overwritten. The
+// bucket must have object lock.
+type Retention struct {
+	Mode  RetentionMode
+	Until time.Time // whole seconds count
+}
+
+// Meets reports whether r, which a server said of an object, protects it at
+// least as asked.
+func (r Retention) Meets(asked Retention) bool {
+	if asked.Mode == RetentionNone {
+		return true
+	}
+	return (r.Mode == asked.Mode || r.Mode == RetentionCompliance) && !r.Until.Before(asked.Until.Truncate(time.Second))
+}
