@@ -2,9 +2,12 @@ package objectstore
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
+	"unicode/utf8"
 )
 
 // Admin is what is done to a bucket as a whole. Each method returns
@@ -128,6 +131,52 @@ const (
 	MaxTags           = 50       // of S3
 	MaxPolicySize     = 20 << 10 // of S3
 )
+
+// Check says what is wrong with a retention that somebody wants to set.
+func (r DefaultRetention) Check() error {
+	switch {
+	case r == DefaultRetention{}:
+		return nil
+	case r.Mode != RetentionGovernance && r.Mode != RetentionCompliance:
+		return errors.New("the mode of the default retention is neither GOVERNANCE nor COMPLIANCE")
+	case r.Days < 0 || r.Years < 0 || (r.Days == 0) == (r.Years == 0):
+		return errors.New("the default retention takes either days or years")
+	case r.Days > MaxLifecycleDays || r.Years > MaxLifecycleDays/365:
+		return errors.New("the default retention is longer than 100 years")
+	}
+	return nil
+}
+
+// MergeTags returns the tags of a bucket after set and remove, or what is
+// wrong with them.
+func MergeTags(tags, set map[string]string, remove []string) (map[string]string, error) {
+	merged := make(map[string]string, len(tags)+len(set))
+	maps.Copy(merged, tags)
+	for _, k := range remove {
+		delete(merged, k)
+	}
+	maps.Copy(merged, set)
+	if len(merged) > MaxTags {
+		return nil, fmt.Errorf("a bucket has at most %d tags", MaxTags)
+	}
+	for k, v := range set {
+		if k == "" || len(k) > 128*utf8.UTFMax || len(v) > 256*utf8.UTFMax || !utf8.ValidString(k+v) {
+			return nil, errors.New("a tag has no key, or its key is longer than 128 characters or its value than 256")
+		}
+	}
+	return merged, nil
+}
+
+// CheckPolicy says what is wrong with a policy that somebody wants to set.
+func CheckPolicy(policy string) error {
+	switch {
+	case len(policy) > MaxPolicySize:
+		return fmt.Errorf("the policy is longer than %d bytes", MaxPolicySize)
+	case policy != "" && !json.Valid([]byte(policy)):
+		return errors.New("the policy is not JSON")
+	}
+	return nil
+}
 
 // CheckLifecycle says what is wrong with rules that owner wants to set.
 func CheckLifecycle(owner string, rules []LifecycleRule) error {

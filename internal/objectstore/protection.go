@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"errors"
 	"strings"
 	"time"
 )
@@ -34,6 +35,30 @@ func (e Encryption) Meets(asked Encryption) bool {
 		return e.Type == EncryptionS3 || e.isKMS()
 	}
 	return e.isKMS() && (asked.KMSKeyID == "" || isAlias(asked.KMSKeyID) || keyName(e.KMSKeyID) == keyName(asked.KMSKeyID))
+}
+
+// Check says what is wrong with an encryption that somebody asks for.
+func (e Encryption) Check() error {
+	switch {
+	case e.Type != EncryptionNone && e.Type != EncryptionS3 && e.Type != EncryptionKMS:
+		return errors.New("the type of the encryption is neither AES256 nor aws:kms")
+	case e.KMSKeyID != "" && e.Type != EncryptionKMS:
+		return errors.New("a KMS key goes with the encryption aws:kms only")
+	case !IsKMSKeyID(e.KMSKeyID):
+		return errors.New("the KMS key is not an ID, alias or ARN")
+	}
+	return nil
+}
+
+// IsKMSKeyID reports whether s can be the ID, alias or ARN of a key; empty can.
+// It goes into a header.
+func IsKMSKeyID(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-_:/.@+=,", rune(c)) {
+			return false
+		}
+	}
+	return len(s) <= 2048
 }
 
 // isKMS: aws:kms:dsse encrypts twice.
@@ -70,6 +95,19 @@ const (
 type Retention struct {
 	Mode  RetentionMode
 	Until time.Time // whole seconds count
+}
+
+// Check says what is wrong with a retention that somebody asks for.
+func (r Retention) Check() error {
+	switch {
+	case r.Mode == RetentionNone && r.Until.IsZero():
+		return nil
+	case r.Mode != RetentionGovernance && r.Mode != RetentionCompliance:
+		return errors.New("the mode of the retention is neither GOVERNANCE nor COMPLIANCE")
+	case r.Until.IsZero():
+		return errors.New("the retention has no end")
+	}
+	return nil
 }
 
 // Meets reports whether r, which a server said of an object, protects it at

@@ -28,6 +28,11 @@ type Fault struct {
 	CutAfter int
 	// ETag is answered in place of the right one.
 	ETag string
+	// IgnoreEncryption and IgnoreRetention store an object without what was
+	// asked for it, and say nothing.
+	IgnoreEncryption, IgnoreRetention bool
+	// IgnoreSetting accepts a setting of the bucket and keeps the old one.
+	IgnoreSetting bool
 }
 
 // codes are the S3 error codes that a server gives with these errors.
@@ -41,6 +46,10 @@ var codes = map[error]string{
 	objectstore.ErrThrottled:      "SlowDown",
 	objectstore.ErrBadDigest:      "BadDigest",
 	objectstore.ErrNotImplemented: "NotImplemented",
+	objectstore.ErrRegion:         "AuthorizationHeaderMalformed",
+	objectstore.ErrKey:            "KMSNotFoundException",
+	objectstore.ErrArchived:       "InvalidObjectState",
+	objectstore.ErrBucketState:    "InvalidBucketState",
 }
 
 // call carries out one operation between the faults that the hook wants.
@@ -129,10 +138,20 @@ func (s *Store) Delete(key string) {
 	delete(s.objects, key)
 }
 
-// DeleteBucket removes the bucket with all objects.
+// Archive moves an object to where it must be restored from before it can be
+// read, as a lifecycle rule does.
+func (s *Store) Archive(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := s.objects[key]
+	o.Archived = true
+	s.objects[key] = o
+}
+
+// DeleteBucket removes the bucket with all objects and settings.
 func (s *Store) DeleteBucket() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.bucket = false
+	s.bucket, s.settings = false, settings{}
 	clear(s.objects)
 }

@@ -28,13 +28,14 @@ type Store struct {
 	mu      sync.Mutex
 	bucket  bool
 	objects map[string]Object
-	hook    Hook
-	calls   map[objectstore.Op]int
-	offset  time.Duration
-	asked   bool
+	settings
+	hook   Hook
+	calls  map[objectstore.Op]int
+	offset time.Duration
+	asked  bool
 }
 
-var _ objectstore.Store = (*Store)(nil)
+var _ objectstore.Managed = (*Store)(nil)
 
 // Object is a stored object.
 type Object struct {
@@ -42,6 +43,9 @@ type Object struct {
 	ContentType string
 	Metadata    map[string]string
 	Modified    time.Time
+	Encryption  objectstore.Encryption
+	Retention   objectstore.Retention
+	Archived    bool
 }
 
 // New returns a bucket that exists and is empty.
@@ -78,7 +82,11 @@ func (s *Store) Create(ctx context.Context, key string, body io.ReadSeeker, size
 		if _, taken := s.objects[key]; taken {
 			return objectstore.ErrExists
 		}
-		s.objects[key] = Object{content, o.ContentType, maps.Clone(o.Metadata), s.clock.Now()}
+		stored := Object{Body: content, ContentType: o.ContentType, Metadata: maps.Clone(o.Metadata), Modified: s.clock.Now()}
+		if err := s.protect(&stored, o, f); err != nil {
+			return err
+		}
+		s.objects[key] = stored
 		return nil
 	})
 }
@@ -99,6 +107,9 @@ func (s *Store) Get(ctx context.Context, key string) (body io.ReadCloser, info o
 		o, err := s.lookup(key)
 		if err != nil {
 			return err
+		}
+		if o.Archived {
+			return objectstore.ErrArchived
 		}
 		info = o.info(key, f)
 		var content io.Reader = bytes.NewReader(o.Body)
@@ -128,7 +139,7 @@ func (s *Store) List(ctx context.Context, prefix, startAfter string) iter.Seq2[o
 			for _, key := range slices.Sorted(maps.Keys(s.objects)) {
 				if strings.HasPrefix(key, prefix) && key > startAfter {
 					info := s.objects[key].info(key, f)
-					info.Metadata = nil
+					info.Metadata, info.Encryption, info.Retention = nil, objectstore.Encryption{}, objectstore.Retention{}
 					found = append(found, info)
 				}
 			}
@@ -196,6 +207,9 @@ func (o Object) info(key string, f Fault) objectstore.Info {
 		ETag:     hex.EncodeToString(sum[:]),
 		Modified: o.Modified,
 		Metadata: maps.Clone(o.Metadata),
+
+		Encryption: o.Encryption,
+		Retention:  o.Retention,
 	}
 	if f.ETag != "" {
 		info.ETag = f.ETag
