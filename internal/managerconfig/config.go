@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
+	"slices"
+	"strconv"
 
 	"sigs.k8s.io/yaml"
 )
@@ -66,12 +69,14 @@ type Config struct {
 	LeaderElection bool `json:"leaderElection,omitempty"`
 }
 
-// Receiver says how the receiver is reached.
+// Receiver says how the receiver is reached and run.
 type Receiver struct {
-	// Address is host:port of the receiver as the manager reaches it.
-	Address string `json:"address"`
-	// APIServerAddress is host:port of the receiver as API servers reach it;
-	// empty means Address.
+	// Address is host:port of the receiver as the manager reaches it. With a
+	// workload it may be left out, and is then that of the receiver's Service.
+	Address string `json:"address,omitempty"`
+	// APIServerAddress is host:port of the receiver as API servers reach it.
+	// They mostly cannot resolve names of Services. Left out it is, with a
+	// workload, the cluster IP of the receiver's Service; else Address.
 	APIServerAddress string `json:"apiServerAddress,omitempty"`
 	// APIServers are the names of the API servers that may send events, one
 	// client certificate each.
@@ -79,6 +84,9 @@ type Receiver struct {
 	// Names are further host names and IP addresses that the receiver's
 	// certificate is good for, besides those of the two addresses.
 	Names []string `json:"names,omitempty"`
+	// Workload has the manager run the receiver. Left out, somebody else runs
+	// it, and Address is required.
+	Workload *Workload `json:"workload,omitempty"`
 }
 
 // Load reads and checks the file at path. Its errors name the field and say
@@ -113,9 +121,7 @@ func Parse(raw []byte) (*Config, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	if c.Receiver.APIServerAddress == "" {
-		c.Receiver.APIServerAddress = c.Receiver.Address
-	}
+	c.Receiver.complete(c.Namespace)
 	if c.MetricsBindAddress == "" {
 		c.MetricsBindAddress = "127.0.0.1:8080"
 	}
@@ -123,4 +129,32 @@ func Parse(raw []byte) (*Config, error) {
 		c.HealthBindAddress = ":8081"
 	}
 	return c, nil
+}
+
+// ServiceName is the name of the receiver's Service.
+const ServiceName = "trail-receiver"
+
+// complete fills in what may be left out. With a workload APIServerAddress
+// stays empty until the Service has its cluster IP.
+func (r *Receiver) complete(namespace string) {
+	if r.Workload == nil {
+		if r.APIServerAddress == "" {
+			r.APIServerAddress = r.Address
+		}
+		return
+	}
+	if r.Address == "" {
+		r.Address = net.JoinHostPort(ServiceName+"."+namespace+".svc", strconv.Itoa(IntakePort))
+	}
+	r.Workload.complete()
+}
+
+// ServedAt returns the Receiver of an installation whose Service has this
+// cluster IP: it fills in APIServerAddress and makes the certificate good for it.
+func (r Receiver) ServedAt(clusterIP string) Receiver {
+	r.Names = append(slices.Clone(r.Names), clusterIP)
+	if r.APIServerAddress == "" {
+		r.APIServerAddress = net.JoinHostPort(clusterIP, strconv.Itoa(IntakePort))
+	}
+	return r
 }

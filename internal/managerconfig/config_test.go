@@ -80,6 +80,94 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+const withWorkload = `apiVersion: config.trail-operator.io/v1alpha1
+kind: ManagerConfig
+region: eu-central-1
+namespace: trail-operator-system
+receiver:
+  apiServers: [cp-1]
+  workload:
+    image: trail-operator/receiver:dev
+    imagePullPolicy: IfNotPresent
+    imagePullSecrets: [registry]
+    storage: {size: 40Gi, className: fast}
+    reserveBytes: 100663296
+    trailQuotaBytes: 1048576
+    nodeSelector: {disk: ssd}
+    tolerations: [{key: audit, operator: Exists}]
+    labels: {team: audit}
+    annotations: {example.com/team: audit}
+    priorityClassName: system-cluster-critical
+    metricsPort: 9090
+    env: [{name: HTTPS_PROXY, value: "http://proxy:3128"}]
+    service: {type: NodePort, clusterIP: 10.96.0.200, nodePort: 30443}
+    networkPolicy: {egressPorts: [443, 9000], metricsFrom: [{podSelector: {matchLabels: {a: b}}}]}
+    serviceMonitor: {interval: 30s, labels: {release: prometheus}}
+`
+
+func TestWorkload(t *testing.T) {
+	c, err := Parse([]byte(withWorkload))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Receiver.Address != "trail-receiver.trail-operator-system.svc:8443" || c.Receiver.APIServerAddress != "" {
+		t.Errorf("addresses are %q and %q", c.Receiver.Address, c.Receiver.APIServerAddress)
+	}
+	for ip, want := range map[string]string{"10.96.0.7": "10.96.0.7:8443", "fd00::7": "[fd00::7]:8443"} {
+		served := c.Receiver.ServedAt(ip)
+		if d := cmp.Diff([]string{"trail-receiver.trail-operator-system.svc", ip}, served.ServerNames()); served.APIServerAddress != want || d != "" {
+			t.Errorf("served at %s: %s %s", ip, served.APIServerAddress, d)
+		}
+	}
+	minimal, _, _ := strings.Cut(withWorkload, "    imagePullPolicy")
+	if c, err = Parse([]byte(minimal)); err != nil {
+		t.Fatal(err)
+	}
+	w := c.Receiver.Workload
+	if w.Storage.Size.String() != "20Gi" || w.MetricsPort != 8080 || !*w.NetworkPolicy.Enabled || !*w.ServiceMonitor.Enabled ||
+		w.Resources.Limits.Memory().String() != "512Mi" || len(w.NetworkPolicy.EgressPorts) == 0 {
+		t.Errorf("defaults: %+v", w)
+	}
+}
+
+func TestWorkloadRefuses(t *testing.T) {
+	const at = "receiver.workload."
+	for name, tc := range map[string]struct{ old, new, want string }{
+		"image":         {"trail-operator/receiver:dev", `""`, at + "image: must be"},
+		"pull policy":   {"IfNotPresent", "Sometimes", at + "imagePullPolicy: must be"},
+		"pull secret":   {"[registry]", "[A B]", at + "imagePullSecrets[0]: must be"},
+		"size":          {"40Gi", "1Mi", at + "storage.size: must be at least 1Gi"},
+		"no size":       {"40Gi", "large", "reading YAML"},
+		"class":         {"fast", "FAST", at + "storage.className: must be"},
+		"reserve":       {"100663296", "100663295", at + "reserveBytes: must be at least 100663296 (96 MiB)"},
+		"all reserve":   {"100663296", "40000000000", at + "reserveBytes: must be at most half"},
+		"quota":         {"1048576", "1", at + "trailQuotaBytes: must be"},
+		"label":         {"team: audit", "team: '/'", at + `labels["team"]: must have`},
+		"our label":     {"team: audit", "app.kubernetes.io/name: x", `is set by the manager`},
+		"annotation":    {"example.com/team", "a/b/c", `is no valid key`},
+		"priority":      {"system-cluster-critical", "A_B", at + "priorityClassName: must be"},
+		"metrics port":  {"9090", "8443", at + "metricsPort: must be"},
+		"env":           {"HTTPS_PROXY", "a=b", at + "env[0].name: must be"},
+		"service type":  {"NodePort,", "ExternalName,", at + "service.type: must be"},
+		"cluster IP":    {"10.96.0.200", "None", at + "service.clusterIP: must be"},
+		"node port":     {"type: NodePort, ", "", at + "service.nodePort: needs"},
+		"egress port":   {"[443, 9000]", "[0]", at + "networkPolicy.egressPorts[0]: must be"},
+		"interval":      {"30s", "often", at + "serviceMonitor.interval: must be"},
+		"address":       {"  apiServers", "  address: x\n  apiServers", "receiver.address: must be"},
+		"unknown field": {"operator: Exists", "operators: Exists", "unknown field"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := strings.Replace(withWorkload, tc.old, tc.new, 1)
+			if in == withWorkload {
+				t.Fatal("the change changes nothing")
+			}
+			if _, err := Parse([]byte(in)); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}
+
 func TestAllows(t *testing.T) {
 	c, err := Parse([]byte(valid))
 	if err != nil {
@@ -106,6 +194,7 @@ func TestAllows(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(valid))
+	f.Add([]byte(withWorkload))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := Parse(b)
 		if err != nil {

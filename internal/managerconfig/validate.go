@@ -59,8 +59,11 @@ func (c *Config) validate() error {
 }
 
 func (r *Receiver) validate(bad func(field, message string)) {
-	if !isHostPort(r.Address) {
-		bad("receiver.address", "must be host:port of the receiver, as the manager reaches it")
+	if r.Workload != nil {
+		r.Workload.validate(bad)
+	}
+	if !isHostPort(r.Address) && (r.Address != "" || r.Workload == nil) {
+		bad("receiver.address", "must be host:port of the receiver, as the manager reaches it; only with receiver.workload it may be left out")
 	}
 	if r.APIServerAddress != "" && !isHostPort(r.APIServerAddress) {
 		bad("receiver.apiServerAddress", "must be host:port of the receiver, as API servers reach it, or left out")

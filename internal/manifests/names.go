@@ -32,6 +32,8 @@ const (
 	// configuration folder. Its value is "true".
 	ReceiverConfigLabel = "trail-operator.io/receiver-config"
 
+	labelName      = "app.kubernetes.io/name"
+	labelInstance  = "app.kubernetes.io/instance"
 	labelManagedBy = "app.kubernetes.io/managed-by"
 	labelPartOf    = "app.kubernetes.io/part-of"
 	labelComponent = "app.kubernetes.io/component"
