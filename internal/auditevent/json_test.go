@@ -41,3 +41,37 @@ func TestJSONText(t *testing.T) {
 		t.Error("nothing is something")
 	}
 }
+
+// TestMembers: every member is where Span says, and Only is strict.
+func TestMembers(t *testing.T) {
+	raw := `{ "a":["b"] , "c" : [ "d" ],"e":["f","g"],"h":[],"i":"j","k":["\u006c"],"m\n":["o"],"p":[1],"q":[["r"]]}`
+	want := map[string]string{"a": "b", "c": "d", `m\n`: "o"}
+	j := JSON{raw: []byte(raw)}
+	n := 0
+	for m := j.Members(); m.Next(); n++ {
+		name, escaped := m.Name()
+		if escaped != (name == `m\n`) {
+			t.Errorf("%s: escaped is %v", name, escaped)
+		}
+		only, ok := m.Only()
+		if w, wanted := want[name]; ok != wanted || ok && only != w {
+			t.Errorf("%s: Only is %q, %v", name, only, ok)
+		}
+		start, end := m.Span()
+		if pair := "{" + raw[start:end] + "}"; fastjson.Validate(pair) != nil {
+			t.Errorf("%s spans %s", name, pair)
+		}
+	}
+	if n != 9 {
+		t.Errorf("%d members", n)
+	}
+	for _, raw := range []string{"", `{}`, `{ }`, `[]`, `"a"`} {
+		j := JSON{raw: []byte(raw)}
+		if raw == "" {
+			j.raw = nil
+		}
+		if m := j.Members(); m.Next() {
+			t.Errorf("%s has a member", raw)
+		}
+	}
+}

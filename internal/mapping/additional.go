@@ -27,17 +27,16 @@ const (
 // part is a value of additionalEventData that may be long, and where it stands.
 type part struct{ start, end int }
 
-// appendAdditional appends additionalEventData.
-func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src Source, failed failure) []byte {
+// appendAdditional appends additionalEventData. What another field of the record
+// says already, exactly, is not said again.
+func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, who *identity, c *call, src Source, failed failure) []byte {
 	start := len(dst)
 	dst = append(dst, `{"auditLevel":`...)
 	dst = appendString(dst, bounded(e.Level, maxToken))
 	dst = appendField(dst, `"auditStage":`, bounded(e.Stage, maxToken))
 	dst = appendField(dst, `"source":`, bounded(src.Via, maxToken))
 	dst = appendField(dst, `"apiServer":`, bounded(src.APIServer, maxNamePart))
-	dst = appendField(dst, `"requestReceivedTimestamp":`, bounded(e.RequestReceivedTimestamp, maxToken))
-	dst = appendField(dst, `"stageTimestamp":`, bounded(e.StageTimestamp, maxToken))
-	dst = appendLatency(dst, e)
+	dst = appendTimes(dst, e)
 	if e.Code != 0 {
 		dst = append(dst, `,"responseCode":`...)
 		dst = strconv.AppendInt(dst, int64(e.Code), 10)
@@ -65,14 +64,14 @@ func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, c *call, src 
 		dst = appendImpersonator(dst, &e.User)
 		closed()
 	}
-	if len(user.Groups) > 0 {
+	if !who.impliesGroups(user.Groups) {
 		open(`"groups":`)
 		dst = appendStrings(dst, user.Groups)
 		closed()
 	}
-	if user.Extra.HasMembers() {
+	if extra := m.restOfExtra(user.Extra, who); extra.HasMembers() {
 		open(`"extra":`)
-		dst = appendExtra(dst, &user.Extra)
+		dst = appendExtra(dst, &extra)
 		closed()
 	}
 	if len(e.SourceIPs) > 1 {
@@ -161,35 +160,6 @@ func appendImpersonator(dst []byte, user *auditevent.User) []byte {
 		dst = appendExtra(dst, &user.Extra)
 	}
 	return append(dst, '}')
-}
-
-// appendExtra appends user.extra without what authenticators may have put there
-// of the token itself.
-func appendExtra(dst []byte, extra *auditevent.JSON) []byte {
-	if dst, ok := appendPlain(dst, extra.Raw(), hidesExtra); ok {
-		return dst
-	}
-	dst = append(dst, '{')
-	first := true
-	extra.Value().GetObject().Visit(func(key []byte, v *fastjson.Value) {
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		name := alias(key)
-		p := policyOpen
-		if hidesExtra(name) {
-			p = policyHidden
-		}
-		dst = appendString(dst, name)
-		dst = append(dst, ':')
-		dst = appendBody(dst, v, p)
-	})
-	return append(dst, '}')
-}
-
-func hidesExtra(name string) bool {
-	return !strings.HasPrefix(name, extraKubernetes) && isCredentialName(name)
 }
 
 // appendAnnotations appends the annotations of an event. Those of mutating

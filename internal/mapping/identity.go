@@ -16,13 +16,6 @@ const (
 	unknown     = "Unknown"
 )
 
-// Keys of user.extra that Kubernetes fills.
-const (
-	extraKubernetes   = "authentication.kubernetes.io/"
-	extraCredentialID = extraKubernetes + "credential-id"
-	extraPodName      = extraKubernetes + "pod-name"
-)
-
 const serviceAccountPrefix = "system:serviceaccount:"
 
 // identity is who made a call: the effective user, and behind an impersonation
@@ -36,15 +29,21 @@ type identity struct {
 	namespace, account string
 	credential         string
 	real               string // the impersonator
+	// repeated are the members of the effective user's extra that say no more
+	// than credential and session do.
+	repeated [2]extraMember
 }
 
 // identify applies the rules of userIdentity, in their order.
 func identify(e *auditevent.Event) identity {
 	user := &e.User
-	who := identity{credential: cut(user.Extra.First(extraCredentialID), maxText)}
+	credential, pod := extraMembers(&user.Extra)
+	who := identity{credential: credential.value}
 	if e.Impersonated {
 		who.real = cut(user.Username, maxText)
 		user = &e.ImpersonatedUser
+		credential = extraMember{}
+		_, pod = extraMembers(&user.Extra)
 	}
 	who.name = cut(user.Username, maxText)
 	who.principal = cut(user.UID, maxText)
@@ -58,13 +57,30 @@ func identify(e *auditevent.Event) identity {
 		who.kind = root
 	case who.serviceAccount():
 		who.kind = assumedRole
-		who.session = cut(user.Extra.First(extraPodName), maxText)
+		who.session = pod.value
 	case who.name == "" || who.name == "system:anonymous":
 		who.kind = unknown
 	default:
 		who.kind = iamUser
 	}
+	who.repeated[0] = credential
+	if who.kind == assumedRole {
+		who.repeated[1] = pod
+	}
 	return who
+}
+
+// impliesGroups reports whether the record need not show the groups: a service
+// account has the three that every service account has, all others have none.
+func (who *identity) impliesGroups(groups []string) bool {
+	if who.kind != assumedRole {
+		return len(groups) == 0
+	}
+	if len(groups) != 3 || groups[0] != "system:serviceaccounts" || groups[2] != "system:authenticated" {
+		return false
+	}
+	namespace, ok := strings.CutPrefix(groups[1], "system:serviceaccounts:")
+	return ok && namespace == who.namespace
 }
 
 // isControlPlane reports whether Kubernetes' own components go by this name.

@@ -7,18 +7,23 @@ import (
 	"github.com/trail-operator/trail-operator/internal/auditevent"
 )
 
-// appendLatency appends the time from the request to the stage in milliseconds,
-// where both are known and in order.
-func appendLatency(dst []byte, e *auditevent.Event) []byte {
-	micro, ok := sameMinute(e.RequestReceivedTimestamp, e.StageTimestamp)
-	if !ok {
-		received, err := time.Parse(time.RFC3339Nano, e.RequestReceivedTimestamp)
-		if err != nil {
-			return dst
+// appendTimes appends the exact times of the request and of the stage, and the
+// time between them in milliseconds, where both are known and in order. The
+// time of the request is left out where it follows from the other two, to the
+// last digit.
+func appendTimes(dst []byte, e *auditevent.Event) []byte {
+	micro, exact := sameMinute(e.RequestReceivedTimestamp, e.StageTimestamp)
+	known := exact
+	if !exact {
+		if received, err := time.Parse(time.RFC3339Nano, e.RequestReceivedTimestamp); err == nil {
+			micro, known = e.Time.Sub(received).Microseconds(), true
 		}
-		micro = e.Time.Sub(received).Microseconds()
 	}
-	if micro < 0 {
+	if !exact || micro < 0 {
+		dst = appendField(dst, `"requestReceivedTimestamp":`, bounded(e.RequestReceivedTimestamp, maxToken))
+	}
+	dst = appendField(dst, `"stageTimestamp":`, bounded(e.StageTimestamp, maxToken))
+	if !known || micro < 0 {
 		return dst
 	}
 	dst = append(dst, `,"latencyMilliseconds":`...)

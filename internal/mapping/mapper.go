@@ -17,7 +17,7 @@ import (
 
 // Version is the version of the mapping, noted with every log file. It rises
 // when the same event gives another record.
-const Version = 1
+const Version = 2
 
 // MaxRecord bounds a record, in bytes of JSON. What is left out to keep it is
 // shown in the record.
@@ -67,6 +67,7 @@ type Mapper struct {
 	options              []option
 	decoded              []byte // the unescaped query
 	nested               []byte
+	extra                []byte          // the rest of user.extra
 	parser               fastjson.Parser // of JSON inside strings
 }
 
@@ -131,7 +132,7 @@ func (m *Mapper) append(dst []byte, e *auditevent.Event, c *call, src Source, f 
 	dst = append(dst, `,"responseElements":`...)
 	dst = m.appendResponse(dst, e, c, readOnly, answer)
 	dst = append(dst, `,"additionalEventData":`...)
-	dst = m.appendAdditional(dst, e, c, src, failure)
+	dst = m.appendAdditional(dst, e, &who, c, src, failure)
 	dst = appendField(dst, `"requestID":`, bounded(e.AuditID, maxText))
 	dst = append(dst, `,"eventID":"`...)
 	key := e.Key(src.Cluster)
