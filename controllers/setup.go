@@ -3,6 +3,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/controllers/installation"
+	"github.com/trail-operator/trail-operator/controllers/organizationtrail"
 	"github.com/trail-operator/trail-operator/controllers/trail"
 	"github.com/trail-operator/trail-operator/internal/managerconfig"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -107,9 +109,21 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	if err := mgr.Add(&installation.Kinds{Discovery: resources, Publisher: made.Publisher}); err != nil {
 		return nil, err
 	}
-	trails := &trail.Reconciler{
-		Client: mgr.GetClient(), Config: o.Config, Installation: made, Open: o.Open, DenyHosts: deny,
-		Receiver: o.Receiver, Events: mgr.GetEventRecorder("trail-controller"), Clock: o.Clock, PollReceiver: o.PollReceiver,
+	poller := &trail.Poller{
+		Client: mgr.GetClient(), Receiver: o.Receiver, Installation: made, Clock: o.Clock,
+		Interval: o.PollReceiver, Abandoned: trail.NewAbandoned(),
 	}
-	return mgr, trails.SetupWithManager(mgr, o.Metrics)
+	if err := errors.Join(o.Metrics.Register(poller.Abandoned), mgr.Add(poller)); err != nil {
+		return nil, err
+	}
+	for _, kind := range []trail.Kind{trail.Namespaced{}, organizationtrail.Kind{}} {
+		trails := &trail.Reconciler{
+			Kind: kind, Client: mgr.GetClient(), Config: o.Config, Installation: made, Open: o.Open, DenyHosts: deny,
+			Receiver: o.Receiver, Events: mgr.GetEventRecorder("trail-controller"), Clock: o.Clock, Poller: poller,
+		}
+		if err := trails.SetupWithManager(mgr); err != nil {
+			return nil, err
+		}
+	}
+	return mgr, nil
 }

@@ -15,7 +15,11 @@ var schemeBuilder = runtime.NewSchemeBuilder(addKnownTypes)
 var AddToScheme = schemeBuilder.AddToScheme
 
 func addKnownTypes(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &Trail{}, &TrailList{})
+	scheme.AddKnownTypes(GroupVersion,
+		&Trail{}, &TrailList{},
+		&OrganizationTrail{}, &OrganizationTrailList{},
+		&EventSelector{}, &EventSelectorList{},
+	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 }

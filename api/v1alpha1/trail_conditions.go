@@ -90,6 +90,30 @@ const (
 	ReasonDigestLate = "DigestLate"
 	// ReasonValidationDisabled: digests are switched off.
 	ReasonValidationDisabled = "ValidationDisabled"
+	// ReasonNoCredentials: the trail names no Secret, and the operator's own
+	// identity is not for it.
+	ReasonNoCredentials = "NoCredentials"
+	// ReasonEventSelectorNotFound: no EventSelector has the name or the labels.
+	ReasonEventSelectorNotFound = "EventSelectorNotFound"
+	// ReasonEventSelectorInvalid: an EventSelector does not compile.
+	ReasonEventSelectorInvalid = "EventSelectorInvalid"
+	// ReasonBucketDrifted: the bucket differs from the spec.
+	ReasonBucketDrifted = "BucketDrifted"
+	// ReasonUnsupported: the server lacks a feature that protects nothing the
+	// spec demands; delivery goes on.
+	ReasonUnsupported = "FeatureNotSupported"
+	// ReasonProtectionMissing: encryption, versioning or a lock that the spec
+	// demands is not in force.
+	ReasonProtectionMissing = "ProtectionMissing"
+	// ReasonShorteningNotAllowed: the spec shortens the life of recorded data
+	// without the annotation that allows it.
+	ReasonShorteningNotAllowed = "ShorteningNotAllowed"
+	// ReasonEncryptionIgnored: the server stored an object unencrypted.
+	ReasonEncryptionIgnored = "EncryptionIgnored"
+	// ReasonRetentionIgnored: the server stored an object without its lock.
+	ReasonRetentionIgnored = "RetentionIgnored"
+	// ReasonPolicyTooSmall: API servers do not send what the trail selects.
+	ReasonPolicyTooSmall = "AuditPolicyTooSmall"
 	// ReasonCertificateExpired: a certificate of this installation has expired.
 	ReasonCertificateExpired = "CertificateExpired"
 )

@@ -8,8 +8,28 @@ const Finalizer = "trail-operator.io/finalizer"
 // DefaultRegion is signed for when a destination names no region.
 const DefaultRegion = "us-east-1"
 
+// AnnotationAllowShortening allows what shortens the life of recorded data: a
+// comma-separated list of settings with their new values, such as
+// expireAfterDays=30,objectLockDays=7. The condition ShorteningNotAllowed prints it.
+const AnnotationAllowShortening = "trail-operator.io/allow-shortening"
+
+// AsTrail views an OrganizationTrail as the Trail that it is otherwise: one
+// without a namespace. Both share their memory.
+func (t *OrganizationTrail) AsTrail() *Trail { return (*Trail)(t) }
+
+// AsOrganizationTrail is the way back.
+func (t *Trail) AsOrganizationTrail() *OrganizationTrail { return (*OrganizationTrail)(t) }
+
+// IsOrganizationTrail reports whether t is the view of an OrganizationTrail.
+func (t *Trail) IsOrganizationTrail() bool { return t.Namespace == "" }
+
 // CloudTrailName is the name under which CloudTrail's clients know the trail.
-func (t *Trail) CloudTrailName() string { return t.Namespace + "." + t.Name }
+func (t *Trail) CloudTrailName() string {
+	if t.IsOrganizationTrail() {
+		return t.Name
+	}
+	return t.Namespace + "." + t.Name
+}
 
 // IsCloudTrailName reports whether name is within CloudTrail's rules: 3 to 128
 // letters, digits, dots, underscores and hyphens, a letter or digit at either
@@ -32,15 +52,17 @@ func IsCloudTrailName(name string) bool {
 	return !mark
 }
 
-// Prefix is the prefix in force: that of the destination, or <namespace>/<name>.
+// Prefix is the prefix in force: that of the destination, or <namespace>/<name>,
+// or none for an OrganizationTrail.
 func (t *Trail) Prefix() string {
-	if p := t.Spec.Destination.Prefix; p != "" {
+	if p := t.Spec.Destination.Prefix; p != "" || t.IsOrganizationTrail() {
 		return p
 	}
 	return t.Namespace + "/" + t.Name
 }
 
-// Selection is the selection in force: that of the spec, or all management events.
+// Selection is the selection of the spec itself, or all management events.
+// EventSelectors that it refers to take its place.
 func (t *Trail) Selection() EventSelection {
 	if s := t.Spec.EventSelectors; s != nil {
 		return *s
@@ -74,6 +96,18 @@ func (d Destination) RegionOrDefault() string {
 	}
 	return d.Region
 }
+
+// CredentialsSecret is the name of the Secret with the credentials, or empty
+// where the operator's own identity is asked for.
+func (d Destination) CredentialsSecret() string {
+	if d.CredentialsSecretRef == nil {
+		return ""
+	}
+	return d.CredentialsSecretRef.Name
+}
+
+// IsManaged reports whether the operator may change the bucket.
+func (d Destination) IsManaged() bool { return d.ManagementPolicy != PolicyObserve }
 
 // IsLogging reports whether recording was started and not stopped since.
 func (s TrailStatus) IsLogging() bool { return s.StartLoggingTime != nil && s.StopLoggingTime == nil }

@@ -22,7 +22,8 @@ type TrailStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	TrailARN string `json:"trailARN,omitempty"`
 
-	// prefix is the prefix in force: that of the spec, or <namespace>/<name>.
+	// prefix is the prefix in force: that of the spec, or <namespace>/<name>, or
+	// none for an OrganizationTrail.
 	// +optional
 	// +kubebuilder:validation:MaxLength=200
 	Prefix string `json:"prefix,omitempty"`
@@ -53,6 +54,10 @@ type TrailStatus struct {
 	// when the newest digests were deleted.
 	// +optional
 	Head *DigestHead `json:"head,omitempty"`
+
+	// bucket is what was observed of the bucket.
+	// +optional
+	Bucket *BucketStatus `json:"bucket,omitempty"`
 
 	// counts account for every record:
 	// accepted = delivered + selectedOut + pending + quarantined + expired.
@@ -149,6 +154,48 @@ type DigestHead struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	PublicKeySHA256 string `json:"publicKeySHA256,omitempty"`
+}
+
+// BucketStatus is what was observed of the bucket, and what was set.
+type BucketStatus struct {
+	// drift are the settings in which the bucket differs from the spec, each in
+	// a sentence.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:MaxLength=1024
+	Drift []string `json:"drift,omitempty"`
+
+	// unsupported are the features that the spec asks for and the server lacks.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:MaxLength=64
+	Unsupported []string `json:"unsupported,omitempty"`
+
+	// expireAfterDays is the age at which log files are deleted, as it was last
+	// set; empty for never.
+	// +optional
+	ExpireAfterDays int32 `json:"expireAfterDays,omitempty"`
+
+	// digestExpireAfterDays is the age at which digests are deleted, as it was
+	// last set; empty for never.
+	// +optional
+	DigestExpireAfterDays int32 `json:"digestExpireAfterDays,omitempty"`
+
+	// noncurrentExpireAfterDays is the age at which replaced versions are
+	// deleted, as it was last set; empty for never.
+	// +optional
+	NoncurrentExpireAfterDays int32 `json:"noncurrentExpireAfterDays,omitempty"`
+
+	// objectLockDays are the days for which objects are locked, as last used;
+	// empty for none.
+	// +optional
+	ObjectLockDays int32 `json:"objectLockDays,omitempty"`
+
+	// objectLockMode is the mode of the lock as last used.
+	// +optional
+	ObjectLockMode LockMode `json:"objectLockMode,omitempty"`
 }
 
 // RecordCounts account for every record of a trail since it was created.

@@ -43,6 +43,8 @@ type TrailList struct {
 }
 
 // TrailSpec says what is recorded and where it is delivered.
+//
+// +kubebuilder:validation:XValidation:rule="[has(self.eventSelectors), has(self.eventSelectorRefs), has(self.eventSelectorLabels)].filter(x, x).size() <= 1",message="Set at most one of eventSelectors, eventSelectorRefs and eventSelectorLabels."
 type TrailSpec struct {
 	// suspend stops recording (CloudTrail's StopLogging). What was recorded
 	// before is still delivered, and a final digest closes the chain.
@@ -53,10 +55,24 @@ type TrailSpec struct {
 	// +required
 	Destination Destination `json:"destination"`
 
-	// eventSelectors says which events are recorded; without it all management
-	// events are, and no data events.
+	// eventSelectors says which events are recorded. Without it and the two
+	// fields below, all management events are, and no data events.
 	// +optional
 	EventSelectors *EventSelection `json:"eventSelectors,omitempty"`
+
+	// eventSelectorRefs name EventSelectors that take the place of
+	// eventSelectors. An event is recorded when any of them selects it.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=20
+	EventSelectorRefs []EventSelectorRef `json:"eventSelectorRefs,omitempty"`
+
+	// eventSelectorLabels choose, by their labels, EventSelectors that take the
+	// place of eventSelectors. An event is recorded when any of them selects it.
+	// +optional
+	EventSelectorLabels *metav1.LabelSelector `json:"eventSelectorLabels,omitempty"`
 
 	// logFileValidation says whether signed digests are delivered.
 	// +optional
@@ -69,74 +85,13 @@ type TrailSpec struct {
 	Delivery Delivery `json:"delivery,omitzero"`
 }
 
-// Destination is a bucket on an S3-compatible server. A bucket and prefix
-// belong to one trail for good: for another bucket, create another Trail.
-//
-// +kubebuilder:validation:XValidation:rule="self.bucket == oldSelf.bucket",message="The field bucket cannot be changed: create another Trail for another bucket."
-// +kubebuilder:validation:XValidation:rule="has(self.prefix) == has(oldSelf.prefix) && (!has(self.prefix) || self.prefix == oldSelf.prefix)",message="The field prefix cannot be changed: create another Trail for another prefix."
-// +kubebuilder:validation:XValidation:rule="has(self.endpoint) == has(oldSelf.endpoint) && (!has(self.endpoint) || self.endpoint == oldSelf.endpoint)",message="The field endpoint cannot be changed: create another Trail for another server."
-type Destination struct {
-	// endpoint is the server's URL, http or https; empty means AWS in region.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=300
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[[][0-9A-Fa-f:.]+[]])(:[0-9]{1,5})?$')",message="The endpoint must be http:// or https:// with a host and an optional port, without a path, such as https://s3.example.com:9000."
-	Endpoint string `json:"endpoint,omitempty"`
-
-	// bucket is the name of the bucket. It is created when it is missing.
-	// +required
-	// +kubebuilder:validation:MinLength=3
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9][a-z0-9.-]*[a-z0-9]$') && !self.contains('..')",message="The bucket must be a bucket name: lower-case letters, digits, hyphens and single dots, with a letter or digit at either end."
-	Bucket string `json:"bucket"`
-
-	// region is the region of the bucket; empty means us-east-1, which servers
-	// without regions accept.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]+(-[a-z0-9]+)*$')",message="The region must be lower-case letters, digits and single hyphens, such as eu-central-1."
-	Region string `json:"region,omitempty"`
-
-	// prefix is put before every object key; empty means <namespace>/<name>.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=200
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*$')",message="The prefix must be path elements of letters, digits and . _ = - that do not begin with a dot, separated by single slashes, without a slash at either end."
-	// +kubebuilder:validation:XValidation:rule="!self.split('/').exists(e, e == 'AWSLogs')",message="The prefix must not contain the element AWSLogs, which begins the keys below it."
-	Prefix string `json:"prefix,omitempty"`
-
-	// credentialsSecretRef names the Secret with the credentials that write to
-	// the bucket.
-	// +required
-	CredentialsSecretRef CredentialsSecretRef `json:"credentialsSecretRef"`
-
-	// ca is a PEM bundle of certificates to trust for the endpoint, besides the
-	// public ones.
-	// +optional
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=65536
-	// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN CERTIFICATE-----') && !self.contains('PRIVATE KEY')",message="The field ca must hold certificates in PEM, and no private key."
-	CA string `json:"ca,omitempty"`
-}
-
-// Keys of the Secret that credentialsSecretRef names.
-const (
-	SecretAccessKeyID     = "AWS_ACCESS_KEY_ID"     //nolint:gosec // the name of a key, not a credential
-	SecretSecretAccessKey = "AWS_SECRET_ACCESS_KEY" //nolint:gosec // the name of a key, not a credential
-	SecretSessionToken    = "AWS_SESSION_TOKEN"     //nolint:gosec // the name of a key, not a credential
-)
-
-// CredentialsSecretRef names a Secret in the namespace of the Trail with the
-// keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, for temporary
-// credentials, AWS_SESSION_TOKEN. The operator may read it once the namespace
-// holds the Role that `kubectl trail grant` prints.
-type CredentialsSecretRef struct {
-	// name of the Secret.
+// EventSelectorRef names an EventSelector: of the namespace of a Trail, or, for
+// an OrganizationTrail, of the namespace of the operator.
+type EventSelectorRef struct {
+	// name of the EventSelector.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?([.][a-z0-9]([a-z0-9-]*[a-z0-9])?)*$')",message="The name of the Secret must be lower-case letters, digits, hyphens and dots, with a letter or digit at either end."
 	Name string `json:"name"`
 }
 

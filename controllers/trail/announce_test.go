@@ -50,9 +50,9 @@ func TestEndsAreRecordedOnce(t *testing.T) {
 			received := &recorder{ids: map[string]bool{}}
 			r := &Reconciler{
 				Receiver: received, Clock: clocktesting.NewFakePassiveClock(now),
-				Installation: &installation.Installation{}, poller: newPoller(nil),
+				Installation: &installation.Installation{}, Poller: &Poller{}, Kind: Namespaced{},
 			}
-			trail := &v1alpha1.Trail{ObjectMeta: metav1.ObjectMeta{UID: "u", Generation: 2}}
+			trail := &v1alpha1.Trail{ObjectMeta: metav1.ObjectMeta{Namespace: "team", UID: "u", Generation: 2}}
 			trail.Spec.Suspend = tc.suspend
 			trail.Status.RecordedGeneration, trail.Status.StartLoggingTime = 1, &metav1.Time{Time: now}
 			for range 3 {

@@ -139,8 +139,7 @@ func (s *scope) claim(ctx context.Context, d receiverconfig.Destination) *status
 }
 
 func (s *scope) layout() record.Layout {
-	in := s.Installation
-	return record.Layout{Prefix: s.trail.Prefix(), Organization: in.Organization, Account: in.Account, Region: in.Region}
+	return manifests.Layout(s.trail, s.Installation.Installation)
 }
 
 // claimPrefix creates trail-owner.json, or finds that it is ours. A trail that

@@ -58,6 +58,8 @@ type Receiver interface {
 
 // Reconciler reconciles Trails.
 type Reconciler struct {
+	// Kind of the trails.
+	Kind Kind
 	// Client must not cache Secrets.
 	Client       client.Client
 	Config       *managerconfig.Config
@@ -68,51 +70,46 @@ type Reconciler struct {
 	Receiver  Receiver
 	Events    events.EventRecorder
 	Clock     clock.PassiveClock
-	// PollReceiver is how often the receiver's status is read.
-	PollReceiver time.Duration
+	// Poller knows the receiver's last answer. It is shared by all kinds.
+	Poller *Poller
 
-	poller    *poller
-	places    places
-	buckets   bucketChecks
-	writes    writes
-	abandoned prometheus.Counter
+	places  places
+	buckets bucketChecks
+	writes  writes
 }
 
-// SetupWithManager registers the controller, and the poller that wakes it when
-// the receiver's view of a trail changes.
-func (r *Reconciler) SetupWithManager(mgr ctrl.Manager, registry prometheus.Registerer) error {
-	r.abandoned = prometheus.NewCounter(prometheus.CounterOpts{
+// NewAbandoned makes the counter of trails that were given up.
+func NewAbandoned() prometheus.Counter {
+	return prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "trail_abandoned_total",
 		Help: "Deleted trails that were given up after ten minutes with records undelivered.",
 	})
-	if err := registry.Register(r.abandoned); err != nil {
-		return err
-	}
-	r.poller = newPoller(r)
-	if err := mgr.Add(r.poller); err != nil {
-		return err
-	}
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	object := r.Kind.Object(&v1alpha1.Trail{})
 	return ctrl.NewControllerManagedBy(mgr).
-		Named("trail").
-		For(&v1alpha1.Trail{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.Trail{}, r.siblings()).
-		WatchesRawSource(source.Channel(r.poller.changed, &handler.EnqueueRequestForObject{})).
+		Named(r.Kind.Name()).
+		For(object, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(object, r.siblings()).
+		WatchesRawSource(source.Channel(r.Poller.subscribe(r.Kind), &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
 		Complete(r)
 }
 
 // Reconcile brings one trail a step further.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
-	var t v1alpha1.Trail
-	if err := r.Client.Get(ctx, req.NamespacedName, &t); err != nil {
+	t, err := r.Kind.Get(ctx, r.Client, req.NamespacedName)
+	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	s := r.newScope(&t)
+	s := r.newScope(t)
 	if !t.DeletionTimestamp.IsZero() {
 		return s.delete(ctx)
 	}
-	if controllerutil.AddFinalizer(&t, v1alpha1.Finalizer) {
-		if err := r.patch(ctx, &t, s.before); err != nil {
+	if controllerutil.AddFinalizer(t, v1alpha1.Finalizer) {
+		if err := r.patch(ctx, t, s.before); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
@@ -147,7 +144,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 // read: else it would take off those that others have put there since.
 func (r *Reconciler) patch(ctx context.Context, t, before *v1alpha1.Trail) error {
 	status := t.Status
-	err := r.Client.Patch(ctx, t, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+	err := r.Client.Patch(ctx, r.Kind.Object(t), client.MergeFromWithOptions(r.Kind.Object(before), client.MergeFromWithOptimisticLock{}))
 	t.Status = status
 	if apierrors.IsNotFound(err) {
 		return nil

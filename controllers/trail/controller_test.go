@@ -30,7 +30,7 @@ func TestFinalizerIsPatchedOnTheVersionThatWasRead(t *testing.T) {
 	trail := before.DeepCopy()
 	controllerutil.RemoveFinalizer(trail, v1alpha1.Finalizer)
 	c := &patched{}
-	if err := (&Reconciler{Client: c}).patch(t.Context(), trail, before); err != nil {
+	if err := (&Reconciler{Client: c, Kind: Namespaced{}}).patch(t.Context(), trail, before); err != nil {
 		t.Fatal(err)
 	}
 	var sent v1alpha1.Trail

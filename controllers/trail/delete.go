@@ -32,7 +32,7 @@ func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
 		return ctrl.Result{}, s.release(ctx)
 	}
 	if s.Clock.Since(s.trail.DeletionTimestamp.Time) > flushTimeout {
-		s.abandoned.Inc()
+		s.Poller.Abandoned.Inc()
 		s.event(corev1.EventTypeWarning, v1alpha1.ReasonAbandoned, "Delete",
 			"The trail goes with records undelivered. The receiver keeps them for 30 days.")
 		return ctrl.Result{}, s.remove(ctx)

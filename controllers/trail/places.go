@@ -38,7 +38,7 @@ func (p *places) forget(uid types.UID) {
 // first, but nobody loses a place that was given: trails of the same second
 // may be seen in another order than their names have.
 func (s *scope) admit(ctx context.Context) error {
-	if s.rendered != nil {
+	if s.rendered != nil || s.trail.IsOrganizationTrail() { // only tenants are limited
 		return nil
 	}
 	s.places.mu.Lock()
@@ -87,6 +87,9 @@ func older(a, b *v1alpha1.Trail) bool {
 func (r *Reconciler) siblings() handler.EventHandler {
 	return handler.Funcs{DeleteFunc: func(ctx context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[ctrl.Request]) {
 		r.places.forget(e.Object.GetUID())
+		if e.Object.GetNamespace() == "" {
+			return
+		}
 		var all v1alpha1.TrailList
 		if err := r.Client.List(ctx, &all, client.InNamespace(e.Object.GetNamespace())); err != nil {
 			logf.FromContext(ctx).Error(err, "Cannot list the trails beside one that is gone")

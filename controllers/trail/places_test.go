@@ -46,7 +46,7 @@ func TestAdmit(t *testing.T) {
 	api := &listing{}
 	r := &Reconciler{
 		Client: api, Config: &managerconfig.Config{TrailsPerNamespace: 2}, Clock: clocktesting.NewFakePassiveClock(now),
-		Installation: &installation.Installation{Publisher: installation.NewPublisher(api, "system")}, poller: newPoller(nil),
+		Installation: &installation.Installation{Publisher: installation.NewPublisher(api, "system")}, Poller: &Poller{}, Kind: Namespaced{},
 	}
 	admitted := func(name string) bool {
 		t.Helper()

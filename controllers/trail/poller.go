@@ -7,20 +7,32 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
-// poller reads the receiver's status for all trails at once and wakes those
-// whose conditions it changes.
-type poller struct {
-	*Reconciler
-	changed chan event.GenericEvent
+// Poller reads the receiver's status for the trails of all kinds at once and
+// wakes those whose conditions it changes.
+type Poller struct {
+	Client       client.Reader
+	Receiver     Receiver
+	Installation *installation.Installation
+	Clock        clock.PassiveClock
+	// Interval is how often the receiver's status is read.
+	Interval time.Duration
+	// Abandoned counts trails that were given up with records undelivered.
+	Abandoned prometheus.Counter
+
+	kinds   []subscription
 	last    atomic.Pointer[receiverstatus.Status] // nil: the receiver does not answer
 	views   map[types.UID]view
 	sweeper sweeper
@@ -28,20 +40,29 @@ type poller struct {
 	refused, expired string
 }
 
-func newPoller(r *Reconciler) *poller {
-	return &poller{Reconciler: r, changed: make(chan event.GenericEvent, 64)}
+// subscription is a kind whose trails are woken through changed.
+type subscription struct {
+	kind    Kind
+	changed chan event.GenericEvent
+}
+
+// subscribe is called before Start.
+func (p *Poller) subscribe(kind Kind) <-chan event.GenericEvent {
+	s := subscription{kind, make(chan event.GenericEvent, 64)}
+	p.kinds = append(p.kinds, s)
+	return s.changed
 }
 
 // status is the receiver's last answer, nil when it does not answer.
-func (p *poller) status() *receiverstatus.Status { return p.last.Load() }
+func (p *Poller) status() *receiverstatus.Status { return p.last.Load() }
 
 // NeedLeaderElection says that only the leader reconciles.
-func (p *poller) NeedLeaderElection() bool { return true }
+func (p *Poller) NeedLeaderElection() bool { return true }
 
 // Start polls until ctx is done.
-func (p *poller) Start(ctx context.Context) error {
+func (p *Poller) Start(ctx context.Context) error {
 	log := logf.FromContext(ctx).WithName("receiver")
-	ticker := time.NewTicker(p.PollReceiver)
+	ticker := time.NewTicker(p.Interval)
 	defer ticker.Stop()
 	for {
 		p.poll(ctx, log)
@@ -91,7 +112,7 @@ func viewOf(s *receiverstatus.Status, t *receiverstatus.Trail) view {
 	return v
 }
 
-func (p *poller) poll(ctx context.Context, log logr.Logger) {
+func (p *Poller) poll(ctx context.Context, log logr.Logger) {
 	s, err := p.Receiver.Status(ctx)
 	switch was := p.last.Load(); {
 	case ctx.Err() != nil:
@@ -106,17 +127,21 @@ func (p *poller) poll(ctx context.Context, log logr.Logger) {
 	}
 	p.last.Store(s)
 	p.report(log, s)
-	var trails v1alpha1.TrailList
-	if err := p.Client.List(ctx, &trails); err != nil {
-		log.Error(err, "Cannot list trails")
-		return
+	views := map[types.UID]view{}
+	for _, sub := range p.kinds {
+		trails, err := sub.kind.List(ctx, p.Client)
+		if err != nil {
+			log.Error(err, "Cannot list trails", "kind", sub.kind.Name())
+			return // or all of the kind would look as if they were gone
+		}
+		p.wake(ctx, s, sub, trails, views)
 	}
-	p.wake(ctx, s, trails.Items)
-	p.sweeper.sweep(ctx, log, p.Reconciler, s, trails.Items)
+	p.views = views
+	p.sweeper.sweep(ctx, log, p, s)
 }
 
 // report logs what concerns the installer, each time it changes.
-func (p *poller) report(log logr.Logger, s *receiverstatus.Status) {
+func (p *Poller) report(log logr.Logger, s *receiverstatus.Status) {
 	expired := p.Installation.Expired(p.Clock.Now())
 	if expired != p.expired && expired != "" {
 		log.Info(expired)
@@ -133,27 +158,25 @@ func (p *poller) report(log logr.Logger, s *receiverstatus.Status) {
 	log.Info("The receiver cannot load its configuration and goes on with the one before", "cause", p.refused, "generation", s.Generation)
 }
 
-// wake enqueues the trails that are seen differently than at the last poll.
-func (p *poller) wake(ctx context.Context, s *receiverstatus.Status, trails []v1alpha1.Trail) {
+// wake enqueues the trails that are seen differently than at the last poll, and
+// notes how they are seen now.
+func (p *Poller) wake(ctx context.Context, s *receiverstatus.Status, sub subscription, trails []*v1alpha1.Trail, views map[types.UID]view) {
 	entries := map[types.UID]*receiverstatus.Trail{}
 	if s != nil {
 		for i := range s.Trails {
 			entries[types.UID(s.Trails[i].UID)] = &s.Trails[i]
 		}
 	}
-	views := make(map[types.UID]view, len(trails))
-	for i := range trails {
-		t := &trails[i]
+	for _, t := range trails {
 		v := viewOf(s, entries[t.UID])
 		views[t.UID] = v
 		if old, ok := p.views[t.UID]; ok && reflect.DeepEqual(old, v) {
 			continue
 		}
 		select {
-		case p.changed <- event.GenericEvent{Object: t}:
+		case sub.changed <- event.GenericEvent{Object: sub.kind.Object(t)}:
 		case <-ctx.Done():
 			return
 		}
 	}
-	p.views = views
 }

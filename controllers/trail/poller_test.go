@@ -22,9 +22,9 @@ import (
 func TestReportOncePerChange(t *testing.T) {
 	now := time.Date(2026, 11, 21, 10, 20, 0, 0, time.UTC)
 	clock := clocktesting.NewFakePassiveClock(now)
-	p := newPoller(&Reconciler{
+	p := &Poller{
 		Clock: clock, Installation: &installation.Installation{Expires: now.Add(time.Hour), ExpiresName: "trail-manager-tls"},
-	})
+	}
 	var lines []string
 	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
 	refused := func(why string) *receiverstatus.Status {
@@ -59,19 +59,20 @@ func TestReportOncePerChange(t *testing.T) {
 func BenchmarkWake(b *testing.B) {
 	const n = 1000
 	s := &receiverstatus.Status{}
-	trails := make([]v1alpha1.Trail, n)
+	trails := make([]*v1alpha1.Trail, n)
 	for i := range trails {
 		uid := fmt.Sprint("uid-", i)
-		trails[i] = v1alpha1.Trail{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)}}
+		trails[i] = &v1alpha1.Trail{ObjectMeta: metav1.ObjectMeta{UID: types.UID(uid)}}
 		s.Trails = append(s.Trails, receiverstatus.Trail{UID: uid, Generation: 1})
 	}
-	p := newPoller(nil)
+	p := &Poller{}
+	p.subscribe(Namespaced{})
 	p.views = map[types.UID]view{}
 	for i := range trails {
 		p.views[trails[i].UID] = viewOf(s, &s.Trails[i])
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		p.wake(b.Context(), s, trails)
+		p.wake(b.Context(), s, p.kinds[0], trails, map[types.UID]view{})
 	}
 }

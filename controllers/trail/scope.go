@@ -48,7 +48,7 @@ func (r *Reconciler) newScope(t *v1alpha1.Trail) *scope {
 		seen: status.Observation{
 			Trail: t, Now: now,
 			ARN:      record.TrailARN(r.Installation.Region, r.Installation.Account, t.CloudTrailName()),
-			Receiver: r.poller.status(),
+			Receiver: r.Poller.status(),
 			Expired:  r.Installation.Expired(now),
 		},
 	}
@@ -114,7 +114,7 @@ func (s *scope) writeStatus(ctx context.Context) (time.Duration, error) {
 	}
 	base := s.trail.DeepCopy() // of the metadata as it is now
 	base.Status = s.before.Status
-	if err := s.Client.Status().Patch(ctx, s.trail, client.MergeFrom(base)); err != nil {
+	if err := s.Client.Status().Patch(ctx, s.Kind.Object(s.trail), client.MergeFrom(s.Kind.Object(base))); err != nil {
 		return 0, client.IgnoreNotFound(err)
 	}
 	s.writes.note(s.trail.UID, s.seen.Now)
@@ -143,5 +143,5 @@ func (s *scope) event(kind, reason, action, note string) {
 	if len(note) > maxNote {
 		note = note[:maxNote-3] + "..."
 	}
-	s.Events.Eventf(s.trail, nil, kind, reason, action, "%s", note)
+	s.Events.Eventf(s.Kind.Object(s.trail), nil, kind, reason, action, "%s", note)
 }

@@ -34,13 +34,13 @@ func TestMissingGrantIsLookedForOften(t *testing.T) {
 		"old, and not ready of late": {time.Hour, time.Second, retryNow},
 	} {
 		t.Run(name, func(t *testing.T) {
-			trail := &v1alpha1.Trail{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.Add(-tc.created))}}
+			trail := &v1alpha1.Trail{ObjectMeta: metav1.ObjectMeta{Namespace: "team", CreationTimestamp: metav1.NewTime(now.Add(-tc.created))}}
 			if tc.changed > 0 {
 				trail.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, LastTransitionTime: metav1.NewTime(now.Add(-tc.changed))}}
 			}
 			r := &Reconciler{
 				Client: withoutGrant{}, Clock: clocktesting.NewFakePassiveClock(now),
-				Installation: &installation.Installation{}, poller: newPoller(nil),
+				Installation: &installation.Installation{}, Poller: &Poller{}, Kind: Namespaced{},
 			}
 			s := r.newScope(trail)
 			result, err := s.outcome(t.Context(), s.readCredentials(t.Context()))

@@ -79,22 +79,30 @@ func (s *scope) waitForGrant() time.Duration {
 	return retrySoon
 }
 
+// homeNamespace holds the Secrets and EventSelectors that the trail names.
+func (s *scope) homeNamespace() string {
+	if s.trail.IsOrganizationTrail() {
+		return s.Config.Namespace
+	}
+	return s.trail.Namespace
+}
+
 func (s *scope) readCredentials(ctx context.Context) error {
 	s.retry = s.waitForGrant()
-	name := s.trail.Spec.Destination.CredentialsSecretRef.Name
+	name, namespace := s.trail.Spec.Destination.CredentialsSecret(), s.homeNamespace()
 	var secret corev1.Secret
-	err := s.Client.Get(ctx, client.ObjectKey{Namespace: s.trail.Namespace, Name: name}, &secret)
+	err := s.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &secret)
 	switch {
 	case apierrors.IsForbidden(err):
 		return s.proceed(&status.Problem{
 			Reason: v1alpha1.ReasonCredentialsNotReadable,
 			Message: fmt.Sprintf("The operator may not read the Secret %s. Allow it with `kubectl trail grant`, or apply this:\n%s", name,
-				manifests.GrantYAML(s.trail.Namespace, name, s.Installation.Manager)),
+				manifests.GrantYAML(namespace, name, s.Installation.Manager)),
 		})
 	case apierrors.IsNotFound(err):
 		return s.proceed(&status.Problem{
 			Reason: v1alpha1.ReasonCredentialsNotFound,
-			Message: fmt.Sprintf("There is no Secret %s in the namespace %s. Create it with the keys %s and %s.", name, s.trail.Namespace,
+			Message: fmt.Sprintf("There is no Secret %s in the namespace %s. Create it with the keys %s and %s.", name, namespace,
 				v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey),
 		})
 	case err != nil:

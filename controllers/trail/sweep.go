@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 )
 
@@ -20,24 +20,20 @@ type sweeper struct {
 	since map[string]time.Time // when each was first missed
 }
 
-func (w *sweeper) sweep(ctx context.Context, log logr.Logger, r *Reconciler, s *receiverstatus.Status, trails []v1alpha1.Trail) {
-	now := r.Clock.Now()
+func (w *sweeper) sweep(ctx context.Context, log logr.Logger, p *Poller, s *receiverstatus.Status) {
+	now := p.Clock.Now()
 	if now.Sub(w.last) < sweepInterval {
 		return
 	}
 	w.last = now
-	uids, err := r.Installation.Publisher.UIDs(ctx)
+	uids, err := p.Installation.Publisher.UIDs(ctx)
 	if err != nil {
 		log.Error(err, "Cannot look for trails that are gone")
 		return
 	}
-	alive := map[string]bool{}
-	for i := range trails {
-		alive[string(trails[i].UID)] = true
-	}
 	missing := map[string]time.Time{}
 	for _, uid := range uids {
-		if alive[uid] {
+		if _, alive := p.views[types.UID(uid)]; alive {
 			continue
 		}
 		first, ok := w.since[uid]
@@ -45,7 +41,7 @@ func (w *sweeper) sweep(ctx context.Context, log logr.Logger, r *Reconciler, s *
 			first = now
 		}
 		missing[uid] = first
-		if err := end(ctx, r, s, uid, now.Sub(first)); err != nil {
+		if err := end(ctx, p, s, uid, now.Sub(first)); err != nil {
 			log.Error(err, "Cannot end a trail that is gone", "uid", uid)
 		}
 	}
@@ -53,28 +49,28 @@ func (w *sweeper) sweep(ctx context.Context, log logr.Logger, r *Reconciler, s *
 }
 
 // end stops a trail that is gone and removes it once it is flushed.
-func end(ctx context.Context, r *Reconciler, s *receiverstatus.Status, uid string, gone time.Duration) error {
-	t, ok, err := r.Installation.Publisher.Trail(ctx, uid)
+func end(ctx context.Context, p *Poller, s *receiverstatus.Status, uid string, gone time.Duration) error {
+	t, ok, err := p.Installation.Publisher.Trail(ctx, uid)
 	if err != nil {
 		return err
 	}
 	if !ok || gone > flushTimeout {
 		if ok {
-			r.abandoned.Inc()
+			p.Abandoned.Inc()
 		}
-		return r.Installation.Publisher.Remove(ctx, uid)
+		return p.Installation.Publisher.Remove(ctx, uid)
 	}
 	if !t.Deleting {
 		t.Suspended, t.Deleting = true, true
 		t.Generation++
-		return r.Installation.Publisher.Put(ctx, t)
+		return p.Installation.Publisher.Put(ctx, t)
 	}
 	if s == nil {
 		return nil
 	}
 	for i := range s.Trails {
 		if e := &s.Trails[i]; e.UID == uid && e.Generation >= t.Generation && e.Flushed {
-			return r.Installation.Publisher.Remove(ctx, uid)
+			return p.Installation.Publisher.Remove(ctx, uid)
 		}
 	}
 	return nil

@@ -52,7 +52,7 @@ func trail(change func(*v1alpha1.Trail)) *v1alpha1.Trail {
 	t := &v1alpha1.Trail{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Name: "audit", UID: types.UID("22222222-2222-4222-8222-222222222222"), Generation: 3},
 		Spec: v1alpha1.TrailSpec{Destination: v1alpha1.Destination{
-			Bucket: "logs", CredentialsSecretRef: v1alpha1.CredentialsSecretRef{Name: "bucket"},
+			Bucket: "logs", CredentialsSecretRef: &v1alpha1.CredentialsSecretRef{Name: "bucket"},
 		}},
 	}
 	change(t)

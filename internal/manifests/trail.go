@@ -35,6 +35,16 @@ func Trail(t *v1alpha1.Trail, in receiverconfig.Installation, c Credentials, r R
 	}
 }
 
+// Layout builds the keys of a trail's objects. Those of an OrganizationTrail
+// carry the organization ID, if the installation has one.
+func Layout(t *v1alpha1.Trail, in receiverconfig.Installation) record.Layout {
+	l := record.Layout{Prefix: t.Prefix(), Account: in.Account, Region: in.Region}
+	if t.IsOrganizationTrail() {
+		l.Organization = in.Organization
+	}
+	return l
+}
+
 func destination(t *v1alpha1.Trail, c Credentials, r Reach) receiverconfig.Destination {
 	d := t.Spec.Destination
 	out := receiverconfig.Destination{

@@ -94,6 +94,9 @@ func (p *Pipeline) Refused(err error) {
 func (p *Pipeline) applyTrail(config *receiverconfig.Trail) error {
 	layout := p.installed.layout
 	layout.Prefix = strings.Trim(config.Destination.Prefix, "/")
+	if config.Namespace != "" {
+		layout.Organization = "" // only the trails of a whole cluster are the organization's
+	}
 	t, known := p.trails[config.UID]
 	if !known {
 		var err error

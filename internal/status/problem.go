@@ -60,7 +60,7 @@ func StoreProblem(t *v1alpha1.Trail, err error) *Problem {
 // an S3 error code, or empty.
 func advice(t *v1alpha1.Trail, reason, code string) string {
 	d := t.Spec.Destination
-	secret := d.CredentialsSecretRef.Name
+	secret := d.CredentialsSecret()
 	server := d.Endpoint
 	if server == "" {
 		server = "of AWS in " + d.RegionOrDefault()

@@ -269,7 +269,7 @@ func TestUrgent(t *testing.T) {
 
 func TestStoreProblem(t *testing.T) {
 	trail := recording().Trail
-	trail.Spec.Destination.CredentialsSecretRef.Name = "bucket"
+	trail.Spec.Destination.CredentialsSecretRef = &v1alpha1.CredentialsSecretRef{Name: "bucket"}
 	for _, s := range storeReasons {
 		p := StoreProblem(trail, &objectstore.Error{Op: objectstore.OpPut, Code: "Code", Err: fmt.Errorf("planted: %w", s.err)})
 		if p.Reason != s.reason || p.Stalled || strings.Contains(p.Message, "planted") || strings.Contains(p.Message, "not understood") {

@@ -171,7 +171,7 @@ func create(t *testing.T, ns string, change ...func(*v1alpha1.Trail)) *v1alpha1.
 	trail := &v1alpha1.Trail{
 		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "audit"},
 		Spec: v1alpha1.TrailSpec{Destination: v1alpha1.Destination{
-			Bucket: ns, CredentialsSecretRef: v1alpha1.CredentialsSecretRef{Name: "bucket"},
+			Bucket: ns, CredentialsSecretRef: &v1alpha1.CredentialsSecretRef{Name: "bucket"},
 		}},
 	}
 	for _, f := range change {

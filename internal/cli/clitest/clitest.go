@@ -115,7 +115,7 @@ func Trail(namespace, name string) *v1alpha1.Trail {
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Generation: 2, CreationTimestamp: *Before(50 * time.Hour)},
 		Spec: v1alpha1.TrailSpec{Destination: v1alpha1.Destination{
 			Endpoint: "https://s3.example.com", Bucket: "audit-" + namespace,
-			CredentialsSecretRef: v1alpha1.CredentialsSecretRef{Name: name + "-bucket"},
+			CredentialsSecretRef: &v1alpha1.CredentialsSecretRef{Name: name + "-bucket"},
 		}},
 		Status: v1alpha1.TrailStatus{
 			ObservedGeneration: 2, TrailARN: arn, Prefix: namespace + "/" + name,

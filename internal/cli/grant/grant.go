@@ -94,7 +94,7 @@ func (o *options) run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		secret = t.Spec.Destination.CredentialsSecretRef.Name
+		secret = t.Spec.Destination.CredentialsSecret()
 	}
 	_, err = io.WriteString(o.streams.Out, manifests.GrantYAML(ns, secret, o.operator(ctx)))
 	return err
