@@ -12,8 +12,9 @@ import (
 
 // Admin is what is done to a bucket as a whole. Each method returns
 // ErrNotImplemented where the server has no such feature, ErrNoBucket where
-// there is no bucket, and the other errors of this package. A server that
-// accepts a setting does not always keep it: read it back.
+// there is no bucket (some servers answer a question with "none" then), and the
+// other errors of this package. A server that accepts a setting does not always
+// keep it: read it back.
 type Admin interface {
 	// CreateLockedBucket creates the bucket with object lock, and so with
 	// versioning. A bucket that exists and is ours is no error, whether it has
@@ -44,16 +45,16 @@ type Admin interface {
 	// SetLifecycle puts rules in place of those whose ID begins with owner, and
 	// carries all others over as they are, with the parts that LifecycleRule
 	// does not show. All IDs in rules begin with owner. No rules remove ours. It
-	// writes only where that changes something, reads back what it has written,
-	// and returns ErrChanged where the bucket has something else by then: S3
-	// cannot write the rules of one only, so a concurrent writer may have lost
-	// or won.
+	// writes only where that changes something, and reads back what it has
+	// written. ErrNotKept: the server dropped parts of our rules. ErrChanged: the
+	// rules of others, or all of ours, are not what was written; S3 cannot write
+	// the rules of one only, so a concurrent writer may have lost or won.
 	SetLifecycle(ctx context.Context, owner string, rules []LifecycleRule) error
 
 	// Tags returns the tags of the bucket; none is no error.
 	Tags(ctx context.Context) (map[string]string, error)
 	// SetTags sets these tags, removes the ones in remove, and keeps all others.
-	// It writes, reads back and fails like SetLifecycle.
+	// It writes, reads back and fails like SetLifecycle, with ErrChanged.
 	SetTags(ctx context.Context, set map[string]string, remove []string) error
 
 	// Policy returns the policy of the bucket, a JSON document; empty is none.

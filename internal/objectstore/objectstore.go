@@ -32,6 +32,7 @@ var (
 	ErrKey              = errors.New("encryption key cannot be used") // unknown, disabled, or not ours to use
 	ErrArchived         = errors.New("object is archived")            // it must be restored before it can be read
 	ErrChanged          = errors.New("somebody else changed it at the same time")
+	ErrNotKept          = errors.New("server accepted it and did not keep all of it")
 	ErrBucketState      = errors.New("bucket does not allow this as it is") // object lock without versioning, for one
 )
 

@@ -6,9 +6,11 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -31,8 +33,14 @@ type S3Options struct {
 	Address              string // host:port, to start a server where another one was
 	AccessKey, SecretKey string
 	CertFile, KeyFile    string // PEM, for TLS
-	Log                  io.Writer
-	Progress             io.Writer // told when the program has to be built first
+	// KMSKey names the one key with which a MinIO encrypts; without, it refuses
+	// all encryption. It is of no use to a versitygw, which ignores encryption.
+	KMSKey string
+	// FastScanner makes a MinIO apply lifecycle rules within seconds, at the
+	// cost of a busy disk.
+	FastScanner bool
+	Log         io.Writer
+	Progress    io.Writer // told when the program has to be built first
 }
 
 // S3Server is a running S3 server.
@@ -51,8 +59,8 @@ type S3Server struct {
 // answers; the server ends with ctx or Stop.
 func StartVersityGW(ctx context.Context, dir string, o S3Options) (*S3Server, error) {
 	return startS3(ctx, "versitygw", dir, o, func(s *S3Server, address, data, conf string) ([]string, []string, error) {
-		iam := filepath.Join(conf, "iam")
-		if err := os.MkdirAll(iam, 0o700); err != nil {
+		iam, versions := filepath.Join(conf, "iam"), filepath.Join(filepath.Dir(data), "versions")
+		if err := errors.Join(os.MkdirAll(iam, 0o700), os.MkdirAll(versions, 0o700)); err != nil {
 			return nil, nil, err
 		}
 		args := []string{"--port", address, "--region", s.Region, "--iam-dir", iam, "--quiet"}
@@ -60,7 +68,7 @@ func StartVersityGW(ctx context.Context, dir string, o S3Options) (*S3Server, er
 			args = append(args, "--cert", o.CertFile, "--key", o.KeyFile)
 		}
 		env := []string{"ROOT_ACCESS_KEY_ID=" + s.AccessKey, "ROOT_SECRET_ACCESS_KEY=" + s.SecretKey}
-		return append(args, "posix", data), env, nil
+		return append(args, "posix", "--versioning-dir", versions, data), env, nil
 	})
 }
 
@@ -88,8 +96,30 @@ func StartMinIO(ctx context.Context, dir string, o S3Options) (*S3Server, error)
 			"MINIO_ROOT_USER=" + s.AccessKey, "MINIO_ROOT_PASSWORD=" + s.SecretKey, "MINIO_REGION=" + s.Region,
 			"MINIO_BROWSER=off", "MINIO_UPDATE=off", "HOME=" + conf,
 		}
+		if o.KMSKey != "" {
+			secret, err := kmsSecret(filepath.Join(conf, "kms.key"))
+			if err != nil {
+				return nil, nil, err
+			}
+			env = append(env, "MINIO_KMS_SECRET_KEY="+o.KMSKey+":"+secret)
+		}
+		if o.FastScanner {
+			env = append(env, "MINIO_SCANNER_SPEED=fastest")
+		}
 		return []string{"server", "--quiet", "--address", address, "--certs-dir", certs, data}, env, nil
 	})
+}
+
+// kmsSecret returns the secret in file, or a new one: what a server encrypted
+// must be readable when it is started again.
+func kmsSecret(file string) (string, error) {
+	secret, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		secret = make([]byte, 32)
+		_, _ = rand.Read(secret) // which never fails
+		err = os.WriteFile(file, secret, 0o600)
+	}
+	return base64.StdEncoding.EncodeToString(secret), err
 }
 
 // s3Command returns the arguments and the environment of a server.

@@ -26,6 +26,21 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+func TestAdminConformance(t *testing.T) {
+	storetest.RunAdmin(t, storetest.AdminServer{
+		Open: func(*testing.T) (objectstore.Managed, string) {
+			s := memory.New(clock.RealClock{})
+			s.DeleteBucket()
+			return s, "bucket"
+		},
+		KMSKey: "arn:aws:kms:eu-west-1:123456789012:key/1",
+		Differs: map[storetest.Feature]storetest.Outcome{
+			storetest.EncryptionUnknown: storetest.Works, // it has every key
+			storetest.RetentionUnlocked: storetest.Refused,
+		},
+	})
+}
+
 func create(ctx context.Context, s objectstore.Store, key, body string) error {
 	return s.Create(ctx, key, strings.NewReader(body), int64(len(body)), objectstore.PutOptions{SHA256: sha256.Sum256([]byte(body))})
 }

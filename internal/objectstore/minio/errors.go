@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"syscall"
 
 	"github.com/minio/minio-go/v7"
@@ -23,33 +24,38 @@ var errAnswer = errors.New("the answer is not that of an S3 server")
 
 // causes are the S3 error codes whose meaning the HTTP status does not give.
 var causes = map[string]error{
-	"NoSuchKey":                   objectstore.ErrNotExist,
-	"NoSuchBucket":                objectstore.ErrNoBucket,
-	"PreconditionFailed":          objectstore.ErrExists,
-	"ConditionalRequestConflict":  objectstore.ErrExists,
-	"BucketAlreadyExists":         objectstore.ErrExists,
-	"AccessDenied":                objectstore.ErrAccessDenied,
-	"InvalidAccessKeyId":          objectstore.ErrBadCredentials,
-	"SignatureDoesNotMatch":       objectstore.ErrBadCredentials,
-	"InvalidToken":                objectstore.ErrBadCredentials,
-	"InvalidTokenId":              objectstore.ErrBadCredentials,
-	"InvalidSecurity":             objectstore.ErrBadCredentials,
-	"ExpiredToken":                objectstore.ErrBadCredentials,
-	"ExpiredTokenException":       objectstore.ErrBadCredentials,
-	"TokenRefreshRequired":        objectstore.ErrBadCredentials,
-	"RequestTimeTooSkewed":        objectstore.ErrClockSkew,
-	"SlowDown":                    objectstore.ErrThrottled,
-	"SlowDownRead":                objectstore.ErrThrottled,
-	"SlowDownWrite":               objectstore.ErrThrottled,
-	"Throttling":                  objectstore.ErrThrottled,
-	"ThrottlingException":         objectstore.ErrThrottled,
-	"RequestLimitExceeded":        objectstore.ErrThrottled,
-	"BadDigest":                   objectstore.ErrBadDigest,
-	"IncompleteBody":              objectstore.ErrBadDigest,
-	"XAmzContentSHA256Mismatch":   objectstore.ErrBadDigest,
-	"XAmzContentChecksumMismatch": objectstore.ErrBadDigest,
-	"NotImplemented":              objectstore.ErrNotImplemented,
-	"APINotSupported":             objectstore.ErrNotImplemented,
+	"NoSuchKey":                          objectstore.ErrNotExist,
+	"NoSuchBucket":                       objectstore.ErrNoBucket,
+	"PreconditionFailed":                 objectstore.ErrExists,
+	"ConditionalRequestConflict":         objectstore.ErrExists,
+	"BucketAlreadyExists":                objectstore.ErrExists,
+	"AccessDenied":                       objectstore.ErrAccessDenied,
+	"InvalidAccessKeyId":                 objectstore.ErrBadCredentials,
+	"SignatureDoesNotMatch":              objectstore.ErrBadCredentials,
+	"InvalidToken":                       objectstore.ErrBadCredentials,
+	"InvalidTokenId":                     objectstore.ErrBadCredentials,
+	"InvalidSecurity":                    objectstore.ErrBadCredentials,
+	"ExpiredToken":                       objectstore.ErrBadCredentials,
+	"ExpiredTokenException":              objectstore.ErrBadCredentials,
+	"TokenRefreshRequired":               objectstore.ErrBadCredentials,
+	"RequestTimeTooSkewed":               objectstore.ErrClockSkew,
+	"SlowDown":                           objectstore.ErrThrottled,
+	"SlowDownRead":                       objectstore.ErrThrottled,
+	"SlowDownWrite":                      objectstore.ErrThrottled,
+	"Throttling":                         objectstore.ErrThrottled,
+	"ThrottlingException":                objectstore.ErrThrottled,
+	"RequestLimitExceeded":               objectstore.ErrThrottled,
+	"BadDigest":                          objectstore.ErrBadDigest,
+	"IncompleteBody":                     objectstore.ErrBadDigest,
+	"XAmzContentSHA256Mismatch":          objectstore.ErrBadDigest,
+	"XAmzContentChecksumMismatch":        objectstore.ErrBadDigest,
+	"NotImplemented":                     objectstore.ErrNotImplemented,
+	"APINotSupported":                    objectstore.ErrNotImplemented,
+	"AuthorizationHeaderMalformed":       objectstore.ErrRegion,
+	"PermanentRedirect":                  objectstore.ErrRegion,
+	"IllegalLocationConstraintException": objectstore.ErrRegion,
+	"InvalidObjectState":                 objectstore.ErrArchived,
+	"InvalidBucketState":                 objectstore.ErrBucketState,
 }
 
 // statuses give the meaning of an answer without a code that is known.
@@ -60,6 +66,8 @@ var statuses = map[int]error{
 	http.StatusTooManyRequests:    objectstore.ErrThrottled,
 	http.StatusServiceUnavailable: objectstore.ErrThrottled,
 	http.StatusNotImplemented:     objectstore.ErrNotImplemented,
+	http.StatusMethodNotAllowed:   objectstore.ErrNotImplemented,
+	http.StatusMovedPermanently:   objectstore.ErrRegion,
 }
 
 // wellFormedCode is what an error code may look like: it is shown to people.
@@ -80,8 +88,13 @@ func classify(ctx context.Context, op objectstore.Op, err error) error {
 
 func classifyAnswer(op objectstore.Op, answer minio.ErrorResponse) error {
 	e := &objectstore.Error{Op: op, Status: answer.StatusCode}
-	if wellFormedCode.MatchString(answer.Code) {
-		e.Code = answer.Code
+	code, isKey := keyCode(answer.Code)
+	if wellFormedCode.MatchString(code) {
+		e.Code = code
+	}
+	if isKey {
+		e.Err = objectstore.ErrKey
+		return e
 	}
 	if answer.StatusCode == http.StatusNotFound && (op == objectstore.OpCheckBucket || op == objectstore.OpList) {
 		e.Err = objectstore.ErrNoBucket
@@ -96,6 +109,17 @@ func classifyAnswer(op objectstore.Op, answer minio.ErrorResponse) error {
 	return e
 }
 
+// keyCode returns the code of an error about an encryption key, which has a
+// prefix, as one word.
+func keyCode(code string) (word string, isKey bool) {
+	for _, prefix := range []string{"KMS.", "kms:"} {
+		if rest, ok := strings.CutPrefix(code, prefix); ok {
+			return "KMS" + rest, true
+		}
+	}
+	return code, false
+}
+
 // connectionError tells why there was no answer of the server, or none that
 // can be read.
 func connectionError(ctx context.Context, err error) error {
@@ -106,6 +130,7 @@ func connectionError(ctx context.Context, err error) error {
 		return ended
 	}
 	var (
+		without   *ambientError
 		noHost    *net.DNSError
 		timeout   net.Error
 		notTLS    tls.RecordHeaderError
@@ -113,6 +138,8 @@ func connectionError(ctx context.Context, err error) error {
 		transport *url.Error
 	)
 	switch {
+	case errors.As(err, &without):
+		return without
 	case errors.Is(err, objectstore.ErrForbiddenAddress):
 		return objectstore.ErrForbiddenAddress
 	case certificateError(err) != nil:

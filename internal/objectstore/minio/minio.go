@@ -29,10 +29,11 @@ const defaultRegion = "us-east-1"
 
 // store is a bucket on a server.
 type store struct {
-	core   *minio.Core
-	bucket string
-	region string
-	wire   *wire
+	core        *minio.Core
+	credentials *credentials.Credentials
+	bucket      string
+	region      string
+	wire        *wire
 }
 
 var _ objectstore.Opener = New
@@ -40,6 +41,14 @@ var _ objectstore.Opener = New
 // New makes a Store. It does not contact the server. Its errors say what is
 // wrong with cfg, without quoting it.
 func New(cfg objectstore.Config) (objectstore.Store, error) {
+	s, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func open(cfg objectstore.Config) (*store, error) {
 	if cfg.Region == "" {
 		cfg.Region = defaultRegion
 	}
@@ -53,8 +62,9 @@ func New(cfg objectstore.Config) (objectstore.Store, error) {
 	if s3utils.CheckValidBucketNameStrict(cfg.Bucket) != nil {
 		return nil, errors.New("the bucket's name is not valid: it takes 3 to 63 lower-case letters, digits, dots and hyphens")
 	}
-	if cfg.AccessKey == "" || cfg.SecretKey == "" {
-		return nil, errors.New("the credentials need an access key and a secret key")
+	creds, err := credentialsOf(cfg)
+	if err != nil {
+		return nil, err
 	}
 	tlsConfig, err := trust(cfg.CA)
 	if err != nil {
@@ -62,19 +72,41 @@ func New(cfg objectstore.Config) (objectstore.Store, error) {
 	}
 	wire := newWire(newDialer(cfg.AllowPrivate, cfg.DenyHosts), tlsConfig)
 	core, err := minio.NewCore(endpoint.Host, &minio.Options{
-		Creds:     credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, cfg.Token),
+		Creds:     creds,
 		Secure:    endpoint.Scheme == "https",
 		Transport: wire,
 		Region:    cfg.Region, // given, so that it is never asked for
-		// Auto is the host style for the clouds that want it, the path style
-		// for everybody else.
-		BucketLookup: minio.BucketLookupAuto,
+
+		BucketLookup: lookup(cfg),
 		MaxRetries:   1, // the uploader has its own schedule
 	})
 	if err != nil {
 		return nil, errors.New("the endpoint's host name is not valid")
 	}
-	return &store{core: core, bucket: cfg.Bucket, region: cfg.Region, wire: wire}, nil
+	return &store{core: core, credentials: creds, bucket: cfg.Bucket, region: cfg.Region, wire: wire}, nil
+}
+
+// credentialsOf never takes the ambient credentials for want of others: those
+// of the operator would write to the bucket of a tenant.
+func credentialsOf(cfg objectstore.Config) (*credentials.Credentials, error) {
+	switch {
+	case cfg.Ambient && cfg.AccessKey+cfg.SecretKey+cfg.Token != "":
+		return nil, errors.New("the credentials are either given or ambient, not both")
+	case cfg.Ambient:
+		return ambientCredentials(), nil
+	case cfg.AccessKey == "" || cfg.SecretKey == "":
+		return nil, errors.New("the credentials need an access key and a secret key")
+	}
+	return credentials.NewStaticV4(cfg.AccessKey, cfg.SecretKey, cfg.Token), nil
+}
+
+// lookup is the host style for the clouds that want it, the path style for
+// everybody else.
+func lookup(cfg objectstore.Config) minio.BucketLookupType {
+	if cfg.PathStyle {
+		return minio.BucketLookupPath
+	}
+	return minio.BucketLookupAuto
 }
 
 func parseEndpoint(endpoint string) (*url.URL, error) {
@@ -111,6 +143,9 @@ func (s *store) Create(ctx context.Context, key string, body io.ReadSeeker, size
 	opts.SetMatchETagExcept("*")
 	for k, v := range o.Metadata {
 		opts.UserMetadata["x-amz-meta-"+k] = v
+	}
+	if err := protect(&opts, o); err != nil {
+		return &objectstore.Error{Op: objectstore.OpPut, Err: err}
 	}
 	sent := &source{body: body}
 	info, err := s.core.PutObject(ctx, s.bucket, key, sent, size, "", hex.EncodeToString(o.SHA256[:]), opts)
@@ -153,6 +188,7 @@ func describe(key string, info minio.ObjectInfo) objectstore.Info {
 		}
 		d.Metadata[strings.ToLower(k)] = v
 	}
+	d.Encryption, d.Retention = describeProtection(info.Headers)
 	return d
 }
 
@@ -168,7 +204,11 @@ func (s *store) CheckBucket(ctx context.Context) error {
 
 // CreateBucket implements objectstore.Store.
 func (s *store) CreateBucket(ctx context.Context) error {
-	err := s.core.MakeBucket(ctx, s.bucket, minio.MakeBucketOptions{Region: s.region})
+	return s.createBucket(ctx, minio.MakeBucketOptions{Region: s.region})
+}
+
+func (s *store) createBucket(ctx context.Context, o minio.MakeBucketOptions) error {
+	err := s.core.MakeBucket(ctx, s.bucket, o)
 	if minio.ToErrorResponse(err).Code == minio.BucketAlreadyOwnedByYou {
 		return nil
 	}
