@@ -55,7 +55,8 @@ type trail struct {
 	cursorRaw []byte
 	span      outbox.Cursor // what was counted since cursor
 	selector  *selector.Selector
-	compiled  int64 // ordinal that selector belongs to
+	namespace string // of the tenant; empty for a trail of the whole cluster
+	compiled  int64  // ordinal of the generation that selector and namespace are of
 	file      *outbox.Writer
 	first     bool // no file was closed in this generation yet
 	restUntil time.Time
@@ -114,8 +115,9 @@ func (t *trail) turn(at spool.Position, now time.Time) {
 	}
 }
 
-// compile makes the selector of g. A selection that the API server accepted
-// compiles; if it does not, nothing is selected and the status says why.
+// compile takes over what each record needs of g: offer takes no lock. A
+// selection that the API server accepted compiles; if it does not, nothing is
+// selected and the status says why.
 func (t *trail) compile(g outbox.Generation) {
 	if t.compiled == g.Ordinal {
 		return
@@ -125,7 +127,7 @@ func (t *trail) compile(g outbox.Generation) {
 		t.p.Log.Error(err, "A selection does not compile", "trail", t.uid)
 		s = nil
 	}
-	t.selector, t.compiled = s, g.Ordinal
+	t.selector, t.namespace, t.compiled = s, g.Namespace, g.Ordinal
 }
 
 // offer adds a record to the open file if the trail selects it.
@@ -138,7 +140,7 @@ func (t *trail) offer(rec []byte, f *record.Facts, own bool) {
 			return
 		}
 	} else {
-		if ns := t.namespace(); ns != "" && f.Namespace != ns {
+		if t.namespace != "" && f.Namespace != t.namespace {
 			return // not this tenant's business, not even as a number
 		}
 		if t.selector == nil || !t.selector.Match(f) {
@@ -147,31 +149,31 @@ func (t *trail) offer(rec []byte, f *record.Facts, own bool) {
 			return
 		}
 	}
-	now := t.p.Clock.Now()
-	if t.file == nil {
-		if t.p.tight {
-			t.rest(errTight, now)
-			return
-		}
-		w, err := outbox.Create(t.p.FS, t.dir, now)
-		if err != nil {
-			t.rest(err, now)
-			return
-		}
-		t.file = w
+	if t.file == nil && !t.open(t.p.Clock.Now()) {
+		return
 	}
 	if err := t.file.Add(rec, f.EventTime); err != nil {
-		t.rest(err, now)
+		t.rest(err, t.p.Clock.Now())
 		return
 	}
 	t.span.Accepted++
 	t.span.Filed++
 }
 
-func (t *trail) namespace() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.generations[0].Namespace
+// open begins a file. It reports false where there can be none; then the trail
+// rests.
+func (t *trail) open(now time.Time) bool {
+	if t.p.tight {
+		t.rest(errTight, now)
+		return false
+	}
+	w, err := outbox.Create(t.p.FS, t.dir, now)
+	if err != nil {
+		t.rest(err, now)
+		return false
+	}
+	t.file = w
+	return true
 }
 
 // full reports whether the open file has to be closed.
