@@ -31,10 +31,10 @@ func main() {
 	var o receiver.Options
 	flag.StringVar(&o.ConfigDir, "config-dir", "/etc/trail-receiver", "folder with the configuration that the manager renders")
 	flag.StringVar(&o.DataDir, "data-dir", "/var/lib/trail-receiver", "folder on the receiver's own volume")
-	flag.Int64Var(&o.ReserveBytes, "reserve-bytes", 512<<20, "bytes of the volume that events may not use")
+	flag.Int64Var(&o.ReserveBytes, "reserve-bytes", 512<<20, "bytes of the volume that events may not use, at least 96 MiB")
 	flag.Int64Var(&o.TrailQuota, "trail-quota-bytes", 4<<30, "bytes that the undelivered files of one trail may use")
 	listen := flag.String("listen", ":8443", "address of intake and of the status API")
-	metrics := flag.String("metrics-listen", "127.0.0.1:8080", "address of /metrics and /healthz")
+	metrics := flag.String("metrics-listen", "127.0.0.1:8080", "address of /metrics, /healthz and /readyz")
 	flag.Parse()
 
 	zl, err := zap.NewProduction()
@@ -72,23 +72,24 @@ func run(ctx context.Context, o receiver.Options, listen, metrics string) error 
 	if err != nil {
 		return err
 	}
-	if err := serveMetrics(ctx, metrics, registry, o.Log); err != nil {
+	if err := serveMetrics(ctx, metrics, registry, r, o.Log); err != nil {
 		return err
 	}
 	o.Log.Info("Listening", "address", l.Addr().String())
 	return r.Run(ctx, l)
 }
 
-// serveMetrics serves /metrics and /healthz, without TLS, on an address that
+// serveMetrics serves /metrics and the probes, without TLS, on an address that
 // only the pod, or whom the installer lets, can reach.
-func serveMetrics(ctx context.Context, address string, registry *prometheus.Registry, log logr.Logger) error {
+func serveMetrics(ctx context.Context, address string, registry *prometheus.Registry, r *receiver.Receiver, log logr.Logger) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /healthz", r.ServeHealth)
+	mux.HandleFunc("GET /readyz", r.ServeReady)
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
 	go func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {

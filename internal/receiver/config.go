@@ -83,6 +83,7 @@ func (r *Receiver) load() error {
 	if err := r.pipeline.Apply(&l.Config, l.Trails, key); err != nil {
 		return fmt.Errorf("%w: %w", errNotApplied, err)
 	}
+	r.configured.Store(true)
 	r.o.Log.Info("Configuration in force", "generation", l.Config.Generation, "trails", len(l.Trails))
 	return nil
 }

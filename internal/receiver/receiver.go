@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,7 @@ import (
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/outbox"
 	"github.com/trail-operator/trail-operator/internal/pipeline"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/spool"
 	"github.com/trail-operator/trail-operator/internal/spool/pebble"
@@ -30,7 +32,8 @@ import (
 type Options struct {
 	ConfigDir string // the projected volume, see package receiverconfig
 	DataDir   string // the receiver's volume; created when it is missing
-	// ReserveBytes of the volume are kept free of events; 0 means the spool's default.
+	// ReserveBytes of the volume are kept free of events, at least
+	// receiverconfig.MinReserveBytes; 0 means the spool's default.
 	ReserveBytes int64
 	// TrailQuota bounds the undelivered files of one trail, in bytes.
 	TrailQuota int64
@@ -47,10 +50,17 @@ type Receiver struct {
 	intake       *intake.Handler
 	certificates intake.Certificates
 	pipeline     *pipeline.Pipeline
+	prober       prober
+	configured   atomic.Bool // a configuration was loaded
 }
 
 // New opens the volume. Nothing is accepted before Run.
 func New(o Options) (*Receiver, error) {
+	if o.ReserveBytes != 0 && o.ReserveBytes < receiverconfig.MinReserveBytes {
+		return nil, fmt.Errorf("--reserve-bytes is %d; it must be at least %d (96 MiB), which the spool needs to write its own files when events have filled the volume",
+			o.ReserveBytes, receiverconfig.MinReserveBytes)
+	}
+	o.ReserveBytes = cmp.Or(o.ReserveBytes, pebble.DefaultReserveBytes)
 	if err := os.MkdirAll(o.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the data folder: %w", err)
 	}
@@ -60,7 +70,7 @@ func New(o Options) (*Receiver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the spool: %w", err)
 	}
-	r := &Receiver{o: o, spool: s}
+	r := &Receiver{o: o, spool: s, prober: prober{commit: s.Commit}}
 	if err := r.assemble(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -83,7 +93,7 @@ func (r *Receiver) assemble() (err error) {
 		Spool: r.spool, FS: outbox.OS{}, Dir: filepath.Join(r.o.DataDir, "outbox"), Open: r.o.Open,
 		Clock: r.o.Clock, Log: r.o.Log.WithName("pipeline"), TrailQuota: r.o.TrailQuota,
 		FreeBytes:    func() (int64, error) { free, _, err := outbox.OS{}.Space(r.o.DataDir); return free, err },
-		ReserveBytes: cmp.Or(r.o.ReserveBytes, pebble.DefaultReserveBytes), VolumeBytes: size,
+		ReserveBytes: r.o.ReserveBytes, VolumeBytes: size,
 	})
 	if err != nil {
 		return err

@@ -46,6 +46,8 @@ type world struct {
 	// kills are failpoints for the next starts; killed counts the deaths.
 	kills  []string
 	killed int
+	// asked counts the receivers that were asked to end and have not ended yet.
+	asked int
 
 	supervised sync.WaitGroup
 }
@@ -120,6 +122,8 @@ func (w *world) start(dataDir string) {
 			ending := w.ending
 			if r.Killed() {
 				w.killed++
+			} else if w.asked > 0 && r.Exited() == 0 {
+				w.asked--
 			} else if !ending {
 				failures++
 			}
@@ -180,6 +184,18 @@ func (w *world) kill() {
 	r := w.receiver
 	w.mu.Unlock()
 	r.Kill()
+}
+
+// terminate asks the present receiver to end, as a kubelet does, and waits until
+// it has.
+func (w *world) terminate() {
+	w.mu.Lock()
+	r := w.receiver
+	w.asked++
+	w.mu.Unlock()
+	if err := r.Stop(); err != nil {
+		w.t.Error(err)
+	}
 }
 
 // deaths is how often the receiver was killed.

@@ -170,5 +170,9 @@ func (r *Receiver) Killed() bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
+// Exited is, when Done is closed, the code that the receiver has ended with; -1
+// when it was killed.
+func (r *Receiver) Exited() int { return r.process.cmd.ProcessState.ExitCode() }
+
 // PID is that of the receiver: env replaces itself by it.
 func (r *Receiver) PID() int { return r.process.cmd.Process.Pid }
