@@ -46,6 +46,8 @@ type Input struct {
 	PreviousChain *record.ChainEnd
 	// Final marks the last digest of a chain.
 	Final bool
+	// Lifecycle are the rules that the destination has.
+	Lifecycle []record.LifecycleRule
 	// Files are the log files that were delivered in the window, in any order.
 	Files  []record.DigestLogFile
 	Signer Signer
@@ -159,6 +161,7 @@ func (in *Input) digest() *record.Digest {
 		ChainID:        in.ChainID,
 		PreviousChain:  in.PreviousChain,
 		Final:          in.Final,
+		LifecycleRules: in.Lifecycle,
 	}
 	slices.SortFunc(d.LogFiles, func(a, b record.DigestLogFile) int { return cmp.Compare(a.S3Object, b.S3Object) })
 	for i := range d.LogFiles {

@@ -110,6 +110,14 @@ func (r Retention) Check() error {
 	return nil
 }
 
+// Check says what is wrong with the protection that is asked for.
+func (o PutOptions) Check() error {
+	if err := o.Encryption.Check(); err != nil {
+		return err
+	}
+	return o.Retention.Check()
+}
+
 // Meets reports whether r, which a server said of an object, protects it at
 // least as asked.
 func (r Retention) Meets(asked Retention) bool {

@@ -92,6 +92,9 @@ type Trail struct {
 	LogFileValidation bool                    `json:"logFileValidation"`
 	MaxFileAgeSeconds int32                   `json:"maxFileAgeSeconds"`
 	MaxFileSizeMiB    int32                   `json:"maxFileSizeMiB"`
+	// Lifecycle are the rules that the manager has set for the trail's objects,
+	// or has found; each digest lists them.
+	Lifecycle []record.LifecycleRule `json:"lifecycle,omitempty"`
 	// LastHead is the newest digest that the Trail's status knows. A receiver on
 	// a new volume ties its first chain to it.
 	LastHead *record.Head `json:"lastHead,omitempty"`
@@ -99,14 +102,46 @@ type Trail struct {
 
 // Destination is a bucket with the credentials to write to it.
 type Destination struct {
-	Endpoint        string   `json:"endpoint,omitempty"`
-	Bucket          string   `json:"bucket"`
-	Region          string   `json:"region"`
-	Prefix          string   `json:"prefix,omitempty"`
-	AccessKeyID     string   `json:"accessKeyID"`
-	SecretAccessKey string   `json:"secretAccessKey"`
-	SessionToken    string   `json:"sessionToken,omitempty"`
-	CA              []byte   `json:"ca,omitempty"`
-	AllowPrivate    bool     `json:"allowPrivate,omitempty"`
-	DenyHosts       []string `json:"denyHosts,omitempty"`
+	Endpoint        string `json:"endpoint,omitempty"`
+	Bucket          string `json:"bucket"`
+	Region          string `json:"region"`
+	Prefix          string `json:"prefix,omitempty"`
+	AccessKeyID     string `json:"accessKeyID"`
+	SecretAccessKey string `json:"secretAccessKey"`
+	SessionToken    string `json:"sessionToken,omitempty"`
+	// Ambient takes the credentials from the receiver's own environment; the
+	// three fields above are empty then, and only then.
+	Ambient      bool     `json:"ambient,omitempty"`
+	PathStyle    bool     `json:"pathStyle,omitempty"`
+	CA           []byte   `json:"ca,omitempty"`
+	AllowPrivate bool     `json:"allowPrivate,omitempty"`
+	DenyHosts    []string `json:"denyHosts,omitempty"`
+	// Encryption and Retention are asked for with each object. What is asked for
+	// and not kept by the server stops the delivery.
+	Encryption Encryption `json:"encryption,omitzero"`
+	Retention  Retention  `json:"retention,omitzero"`
 }
+
+// Encryption is server-side encryption; the zero value asks for none.
+type Encryption struct {
+	// Type is EncryptionS3 or EncryptionKMS.
+	Type string `json:"type"`
+	// KMSKeyID is an ID, alias or ARN; empty for the server's default key.
+	KMSKeyID string `json:"kmsKeyID,omitempty"`
+}
+
+// Retention is object lock; the zero value asks for none.
+type Retention struct {
+	// Mode is RetentionGovernance or RetentionCompliance.
+	Mode string `json:"mode"`
+	// Days after its upload until which an object cannot be deleted.
+	Days int32 `json:"days"`
+}
+
+// Types of encryption and modes of retention, as S3 names them.
+const (
+	EncryptionS3        = "AES256"
+	EncryptionKMS       = "aws:kms"
+	RetentionGovernance = "GOVERNANCE"
+	RetentionCompliance = "COMPLIANCE"
+)

@@ -23,8 +23,11 @@ func validTrail() Trail {
 		ARN: "arn:k8s:cloudtrail:eu-1:000000000042:trail/team-a.audit", Generation: 3,
 		Destination: Destination{
 			Bucket: "logs", Region: "us-east-1", Prefix: "team-a/audit",
-			AccessKeyID: "AKIA", SecretAccessKey: secret,
+			AccessKeyID: "AKIA", SecretAccessKey: secret, PathStyle: true,
+			Encryption: Encryption{Type: EncryptionKMS, KMSKeyID: "arn:aws:kms:eu-west-1:123456789012:key/1-2"},
+			Retention:  Retention{Mode: RetentionCompliance, Days: 30},
 		},
+		Lifecycle:         []record.LifecycleRule{{Objects: record.LifecycleLogs, ExpireDays: 365, TransitionDays: 30, StorageClass: "GLACIER"}},
 		Selection:         v1alpha1.EventSelection{Basic: []v1alpha1.BasicEventSelector{{}}},
 		LogFileValidation: true, MaxFileAgeSeconds: 300, MaxFileSizeMiB: 64,
 	}
@@ -82,6 +85,18 @@ func (f *folder) write(t *testing.T) string {
 		}
 	}
 	return dir
+}
+
+func encryption(e Encryption) func(*folder) {
+	return func(f *folder) { f.trail(func(t *Trail) { t.Destination.Encryption = e }) }
+}
+
+func retention(r Retention) func(*folder) {
+	return func(f *folder) { f.trail(func(t *Trail) { t.Destination.Retention = r }) }
+}
+
+func rules(list ...record.LifecycleRule) func(*folder) {
+	return func(f *folder) { f.trail(func(t *Trail) { t.Lifecycle = list }) }
 }
 
 func TestLoad(t *testing.T) {
@@ -169,6 +184,23 @@ func TestLoadRefuses(t *testing.T) {
 		"prefix with slash":  {func(f *folder) { f.trail(func(t *Trail) { t.Destination.Prefix = "a/" }) }, "prefix"},
 		"file age":           {func(f *folder) { f.trail(func(t *Trail) { t.MaxFileAgeSeconds = 5 }) }, "maxFileAgeSeconds"},
 		"file size":          {func(f *folder) { f.trail(func(t *Trail) { t.MaxFileSizeMiB = 65 }) }, "maxFileSizeMiB"},
+		"ambient with keys":  {func(f *folder) { f.trail(func(t *Trail) { t.Destination.Ambient = true }) }, "either given or ambient"},
+		"encryption type":    {encryption(Encryption{Type: "rot13"}), "neither AES256 nor aws:kms"},
+		"encryption in caps": {encryption(Encryption{Type: "AWS:KMS"}), "neither AES256 nor aws:kms"},
+		"key without type":   {encryption(Encryption{KMSKeyID: "key"}), "no type"},
+		"key of the store":   {encryption(Encryption{Type: EncryptionS3, KMSKeyID: "key"}), "no KMS key"},
+		"key as a header":    {encryption(Encryption{Type: EncryptionKMS, KMSKeyID: "a\r\nX-Amz-Acl: public-read"}), "not an ID"},
+		"key too long":       {encryption(Encryption{Type: EncryptionKMS, KMSKeyID: strings.Repeat("k", 2049)}), "not an ID"},
+		"retention mode":     {retention(Retention{Mode: "governance", Days: 1}), "neither GOVERNANCE"},
+		"retention of none":  {retention(Retention{Days: 1}), "neither GOVERNANCE"},
+		"retention no days":  {retention(Retention{Mode: RetentionGovernance}), "days of the retention"},
+		"retention for ever": {retention(Retention{Mode: RetentionGovernance, Days: 36501}), "days of the retention"},
+		"rule of others":     {rules(record.LifecycleRule{Objects: "all", ExpireDays: 1}), "neither logs nor digests"},
+		"rule for nothing":   {rules(record.LifecycleRule{Objects: record.LifecycleLogs}), "does nothing"},
+		"rule of the past":   {rules(record.LifecycleRule{Objects: record.LifecycleLogs, ExpireDays: -1}), "days of a lifecycle rule"},
+		"rule to nowhere":    {rules(record.LifecycleRule{Objects: record.LifecycleLogs, ExpireDays: 9, TransitionDays: 1}), "no storage class"},
+		"storage class":      {rules(record.LifecycleRule{Objects: record.LifecycleLogs, StorageClass: "a b"}), "storage class"},
+		"too many rules":     {rules(make([]record.LifecycleRule, 17)...), "more than 16"},
 		"generation is zero": {func(f *folder) { f.trail(func(t *Trail) { t.Generation = 0 }) }, "generation"},
 	}
 	for name, tc := range tests {

@@ -94,7 +94,10 @@ func (t *Trail) validate() error {
 	case t.MaxFileSizeMiB < 1 || t.MaxFileSizeMiB > 64:
 		return errors.New("maxFileSizeMiB is not within 1 and 64")
 	}
-	return nil
+	if err := d.validate(); err != nil {
+		return err
+	}
+	return validateLifecycle(t.Lifecycle)
 }
 
 // isPrefix keeps a prefix from leaving its place in the bucket: object keys

@@ -46,7 +46,29 @@ type Digest struct {
 	PreviousChain *ChainEnd `json:"previousChain"`
 	// Final marks the last digest of a chain.
 	Final bool `json:"final"`
+	// LifecycleRules are those that the trail's destination had when the digest
+	// was made: they tell objects that have expired from ones that somebody
+	// deleted. Absent when there were none.
+	LifecycleRules []LifecycleRule `json:"lifecycleRules,omitempty"`
 }
+
+// LifecycleRule is what a bucket does by itself to the objects of a trail.
+type LifecycleRule struct {
+	// Objects is LifecycleLogs or LifecycleDigests.
+	Objects string `json:"objects"`
+	// ExpireDays is the age in days at which the bucket deletes them; 0 = never.
+	ExpireDays int32 `json:"expireDays,omitempty"`
+	// TransitionDays is the age at which they move to StorageClass; without a
+	// StorageClass they do not.
+	TransitionDays int32  `json:"transitionDays,omitempty"`
+	StorageClass   string `json:"storageClass,omitempty"`
+}
+
+// What a LifecycleRule is about.
+const (
+	LifecycleLogs    = "logs"
+	LifecycleDigests = "digests"
+)
 
 // ChainEnd is the last digest of a chain.
 type ChainEnd struct {

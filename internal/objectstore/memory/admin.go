@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -24,7 +23,7 @@ type settings struct {
 // protect gives the object the encryption and the retention that were asked
 // for, or else those of the bucket. s.mu is held.
 func (s *Store) protect(stored *Object, o objectstore.PutOptions, f Fault) error {
-	if err := errors.Join(o.Encryption.Check(), o.Retention.Check()); err != nil {
+	if err := o.Check(); err != nil {
 		return err
 	}
 	stored.Encryption = s.encryption.Encryption

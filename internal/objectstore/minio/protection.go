@@ -1,7 +1,6 @@
 package minio
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -14,7 +13,7 @@ import (
 
 // protect adds the encryption and the retention that o asks for.
 func protect(to *minio.PutObjectOptions, o objectstore.PutOptions) error {
-	if err := errors.Join(o.Encryption.Check(), o.Retention.Check()); err != nil {
+	if err := o.Check(); err != nil {
 		return err
 	}
 	switch o.Encryption.Type {
