@@ -42,8 +42,9 @@ type bench struct {
 	trails  []receiverconfig.Trail
 	events  int
 
-	fs    *vfs.MemFS     // in place of dir, when set
-	space func(*Options) // tells the pipeline of a volume with bounds, when set
+	fs    *vfs.MemFS            // in place of dir, when set
+	space func(*Options)        // tells the pipeline of a volume with bounds, when set
+	disk  func(*pebble.Options) // tells the spool of it
 	spool spool.Spool
 	p     *Pipeline
 	stop  func()
@@ -75,6 +76,9 @@ func (b *bench) start() {
 	var files outbox.FS = outbox.OS{}
 	if b.fs != nil {
 		o.FS, files = b.fs, volume{b.fs}
+	}
+	if b.disk != nil {
+		b.disk(&o)
 	}
 	s, err := pebble.Open(b.dir+"/spool", o)
 	if err != nil {
@@ -138,6 +142,13 @@ func (b *bench) apply() {
 // post stores n events of a namespace as one chunk, which it returns.
 func (b *bench) post(namespace string, n int) spool.Chunk {
 	b.t.Helper()
+	c := b.chunk(namespace, n)
+	b.send(c)
+	return c
+}
+
+// chunk makes n events of a namespace.
+func (b *bench) chunk(namespace string, n int) spool.Chunk {
 	c := spool.Chunk{Kind: spool.KindAudit, Source: "123456789012/api-1", Received: b.clock.Now(), Items: n}
 	for range n {
 		b.events++
@@ -147,7 +158,6 @@ func (b *bench) post(namespace string, n int) spool.Chunk {
 			`"objectRef":{"resource":"configmaps","namespace":"%s","name":"c","apiVersion":"v1"},"responseStatus":{"code":200},`+
 			`"requestReceivedTimestamp":"2026-11-21T10:20:00.000000Z","stageTimestamp":"2026-11-21T10:20:00.100000Z"}`, b.events, namespace, namespace))
 	}
-	b.send(c)
 	return c
 }
 

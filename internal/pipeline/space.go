@@ -31,7 +31,8 @@ func (p *Pipeline) free() (int64, error) {
 	return p.FreeBytes()
 }
 
-// backlog is what one trail has on the volume that is not in its bucket yet.
+// backlog is what one trail of a tenant has on the volume that is not in its
+// bucket yet.
 type backlog struct {
 	uid     string
 	bytes   int64
@@ -43,6 +44,10 @@ type backlog struct {
 // while less than reserve is free, the one with the most goes first, and one
 // that cannot deliver before any that can. A trail that delivers makes room by
 // itself when free space is short.
+//
+// Trails of the whole cluster are not among them: their files never expire. While
+// their bucket is away for so long that the reserve is reached, the spool takes
+// no more, and API servers are told to try again.
 func overdue(trails []backlog, free, reserve, share int64) (uid string, n int64) {
 	var total int64
 	var worst backlog
@@ -79,6 +84,9 @@ func (p *Pipeline) overdue() (t *trail, n int64) {
 	trails := map[string]*trail{}
 	var backlogs []backlog
 	for _, t := range p.snapshot() {
+		if t.isCluster() {
+			continue
+		}
 		d := t.deliverer
 		d.mu.Lock()
 		failing := d.failed != nil && now.Sub(d.failed.Since) >= patience
@@ -97,9 +105,18 @@ func (p *Pipeline) relieve() {
 	}
 }
 
+// isCluster reports whether this is a trail of the whole cluster, not a tenant's.
+func (t *trail) isCluster() bool {
+	_, config, _ := t.newest()
+	return config.Namespace == ""
+}
+
 // excess is how many bytes of its oldest files this trail has to give up: what
 // is over its own quota, or what the volume needs.
 func (d *deliverer) excess() int64 {
+	if d.t.isCluster() {
+		return 0
+	}
 	d.mu.Lock()
 	n := d.pending.bytes - d.t.p.TrailQuota
 	d.mu.Unlock()

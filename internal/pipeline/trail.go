@@ -136,7 +136,8 @@ func (t *trail) offer(rec []byte, f *record.Facts, own bool) {
 		return // failed on an earlier record of this chunk
 	}
 	if own {
-		if len(f.Trails) > 0 && !slices.Contains(f.Trails, t.uid) {
+		// What concerns one trail is its tenant's and the cluster's business.
+		if len(f.Trails) > 0 && t.namespace != "" && !slices.Contains(f.Trails, t.uid) {
 			return
 		}
 	} else {
