@@ -48,7 +48,7 @@ var rules = []struct {
 		prefixed([]string{"internal/spool", "internal/outbox", "internal/upload", "internal/pipeline"}), nil,
 	},
 	{"Pebble has one place", []string{""}, []string{"internal/spool/pebble", "test/perf"}, []string{"github.com/cockroachdb/pebble"}, nil},
-	{"minio-go has one place", []string{""}, []string{"internal/objectstore/minio"}, []string{"github.com/minio/"}, nil},
+	{"minio-go has one place", []string{""}, []string{"internal/objectstore/minio"}, []string{"github.com/minio/minio-go"}, nil},
 	{"programs of the product know neither tests nor tools", []string{"api", "cmd", "controllers", "internal"}, nil, prefixed([]string{"test", "hack"}), nil},
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"hash"
 	"io"
+
+	"github.com/minio/highwayhash"
 )
 
 const (
@@ -51,9 +53,10 @@ type Item struct {
 type Visitor interface {
 	// Item is valid until it returns.
 	Item(*Item) error
-	// Cut is called after the last item of each chunk. id is the SHA-256 over
-	// the source and the bytes of the body from the end of the chunk before.
-	Cut(id [sha256.Size]byte) error
+	// Cut is called after the last item of each chunk. id is the hash, with the
+	// splitter's key, of the source and of the bytes of the body from the end of
+	// the chunk before.
+	Cut(id [32]byte) error
 }
 
 // Splitter cuts bodies into items, and items into chunks, with memory that
@@ -61,6 +64,10 @@ type Visitor interface {
 // not on how it arrives. It is not safe for concurrent use; the zero value is
 // ready.
 type Splitter struct {
+	// Key is what IDs of chunks depend on. Who does not know it cannot make two
+	// chunks with one ID. It must not change after the first Split.
+	Key [highwayhash.Size]byte
+
 	parser   Parser
 	reducer  reducer
 	envelope envelope
@@ -97,7 +104,11 @@ func (s *Splitter) Split(source string, r io.Reader, v Visitor) error {
 
 func (s *Splitter) reset(source string, r io.Reader, v Visitor) {
 	if s.stretch == nil {
-		s.stretch, s.rejected = sha256.New(), sha256.New()
+		stretch, err := highwayhash.New(s.Key[:])
+		if err != nil {
+			panic("auditevent: " + err.Error()) // the size of the key is a constant
+		}
+		s.stretch, s.rejected = stretch, sha256.New()
 	}
 	if s.buffer == nil {
 		s.buffer = make([]byte, bufferSize)
@@ -313,7 +324,7 @@ func (s *Splitter) emit(size int) error {
 
 func (s *Splitter) cut() error {
 	s.hash()
-	var id [sha256.Size]byte
+	var id [highwayhash.Size]byte
 	s.stretch.Sum(id[:0])
 	s.stretch.Reset()
 	s.stretch.Write(s.prefix)

@@ -66,6 +66,29 @@ func (m *memorySpool) Append(_ context.Context, chunks []spool.Chunk, ops ...spo
 	return out, nil
 }
 
+func (m *memorySpool) Get(key string) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return bytes.Clone(m.docs[key]), nil
+}
+
+func (m *memorySpool) Commit(ops ...spool.Op) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
+	for _, op := range ops {
+		switch have := m.docs[op.Key]; {
+		case !op.Expect:
+			m.docs[op.Key] = bytes.Clone(op.Value)
+		case !bytes.Equal(have, op.Value) || (have == nil) != (op.Value == nil):
+			return spool.ErrConflict
+		}
+	}
+	return nil
+}
+
 func (m *memorySpool) Scan(prefix string, fn func(string, []byte) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -129,7 +152,9 @@ func (m *memorySpool) content(t testing.TB) content {
 	}
 	var keys []string
 	for k := range m.docs {
-		keys = append(keys, k)
+		if strings.HasPrefix(k, quarantinePrefix) {
+			keys = append(keys, k)
+		}
 	}
 	slices.Sort(keys)
 	for _, k := range keys {

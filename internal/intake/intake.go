@@ -61,8 +61,9 @@ type Handler struct {
 	quarantine quarantine
 	denials    limiter
 	full       atomic.Bool // the volume had no space for the last POST
-	splitters  sync.Pool   // of *auditevent.Splitter
-	buffers    sync.Pool   // of *[]byte, for the items of a chunk
+	chunkKey   chunkKey
+	splitters  sync.Pool // of *auditevent.Splitter
+	buffers    sync.Pool // of *[]byte, for the items of a chunk
 }
 
 // settings are the part of the configuration on which intake depends.
@@ -86,8 +87,7 @@ func New(o Options) (*Handler, error) {
 	}
 	h := &Handler{
 		o: o, metrics: m, memory: semaphore.NewWeighted(o.MemoryBytes),
-		splitters: sync.Pool{New: func() any { return new(auditevent.Splitter) }},
-		buffers:   sync.Pool{New: func() any { return new([]byte) }},
+		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
 	h.quarantine.dropped = func(n int) { m.dropped.Add(float64(n)) }
 	return h, h.quarantine.load(o.Spool)

@@ -37,7 +37,14 @@ type post struct {
 // not grow with the body; what a body that is cut short leaves behind is
 // recognized when it is sent again.
 func (h *Handler) receive(r *http.Request, from source, keepBodies bool, body *progressReader) error {
-	splitter := h.splitters.Get().(*auditevent.Splitter)
+	key, err := h.chunkKey.get(h.o.Spool)
+	if err != nil {
+		return err
+	}
+	splitter, ok := h.splitters.Get().(*auditevent.Splitter)
+	if !ok {
+		splitter = &auditevent.Splitter{Key: key}
+	}
 	defer h.splitters.Put(splitter)
 	buffer := h.buffers.Get().(*[]byte)
 	want := chunkCapacity(r.ContentLength)

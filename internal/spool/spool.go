@@ -30,7 +30,9 @@ const (
 	KindOwn Kind = 2
 )
 
-// ID identifies a chunk: SHA-256 over its source and its bytes as received.
+// ID identifies a chunk: a hash of its source and its bytes as received, by which
+// it is recognized when it is sent again. Nobody outside can make two chunks
+// with one ID.
 type ID [32]byte
 
 // Position is the place of a chunk in one spool, counted from 1. 0 stands
