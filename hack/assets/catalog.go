@@ -32,6 +32,22 @@ var catalog = []asset{
 		versionOf: "k8s.io/kubernetes", versionVars: kubeVersionVars, cost: "35 CPU-seconds", kube: true,
 	},
 	{
+		name: "kubelet", module: "kube", pkg: "k8s.io/kubernetes/cmd/kubelet",
+		versionOf: "k8s.io/kubernetes", versionVars: kubeVersionVars, cost: "80 CPU-seconds",
+	},
+	{
+		name: "kube-controller-manager", module: "kube", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager",
+		versionOf: "k8s.io/kubernetes", versionVars: kubeVersionVars, cost: "50 CPU-seconds",
+	},
+	{
+		name: "kube-scheduler", module: "kube", pkg: "k8s.io/kubernetes/cmd/kube-scheduler",
+		versionOf: "k8s.io/kubernetes", versionVars: kubeVersionVars, cost: "10 CPU-seconds",
+	},
+	{
+		name: "kube-proxy", module: "kube", pkg: "k8s.io/kubernetes/cmd/kube-proxy",
+		versionOf: "k8s.io/kubernetes", versionVars: kubeVersionVars, cost: "15 CPU-seconds",
+	},
+	{
 		name: "versitygw", module: "versitygw", pkg: "github.com/versity/versitygw/cmd/versitygw",
 		versionOf: "github.com/versity/versitygw", versionVars: []string{"main.Version"}, cost: "80 CPU-seconds",
 	},

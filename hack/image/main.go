@@ -28,12 +28,16 @@ func main() {
 func run(args []string) error {
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
 	binary := flags.String("binary", "manager", "the program of cmd/ that the image runs")
+	pkg := flags.String("package", "", "another main package than ./cmd/BINARY")
 	tag := flags.String("tag", "", "name of the image (default trail-operator/BINARY:dev)")
 	output := flags.String("output", "", "file to write (default bin/BINARY.tar)")
 	bundle := flags.String("ca-bundle", "/etc/ssl/certs/ca-certificates.crt", "the CA certificates to put in")
 	arch := flags.String("arch", runtime.GOARCH, "processor architecture, as Go names it")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *pkg == "" {
+		*pkg = "./cmd/" + *binary
 	}
 	if *tag == "" {
 		*tag = "trail-operator/" + *binary + ":dev"
@@ -48,7 +52,7 @@ func run(args []string) error {
 	}
 	defer os.RemoveAll(dir)
 	program := filepath.Join(dir, *binary)
-	if err := build(program, "./cmd/"+*binary, *arch); err != nil {
+	if err := build(program, *pkg, *arch); err != nil {
 		return err
 	}
 	// The certificates change less often than the program: with them in a layer
