@@ -32,7 +32,7 @@ $(PROGRAMS): $(BIN)/%:
 
 .PHONY: assets
 assets: ## Build the programs that tests and the demo run, unless they are cached.
-	$(ASSETS) kube-apiserver etcd kubectl versitygw minio
+	$(ASSETS) kube-apiserver etcd kubectl versitygw minio helm
 
 .PHONY: clean
 clean: ## Remove what was built here; the cache of tools stays.

@@ -61,7 +61,7 @@ aws_cli() {
 
 servers() {
 	local paths
-	paths=$(go run ./hack/assets/cmd/assets kube-apiserver etcd kubectl versitygw minio)
+	paths=$(go run ./hack/assets/cmd/assets kube-apiserver etcd kubectl versitygw minio helm)
 	TRAIL_TEST_VERSITYGW=$(sed -n 's/^versitygw=//p' <<<"$paths")
 	TRAIL_TEST_MINIO=$(sed -n 's/^minio=//p' <<<"$paths")
 	TRAIL_TEST_KUBE_ASSETS=$(go run ./hack/assets/cmd/assets --dir)

@@ -56,6 +56,10 @@ var catalog = []asset{
 		versionOf: "github.com/minio/minio", cost: "3 CPU-minutes",
 	},
 	{
+		name: "helm", module: "helm", pkg: "helm.sh/helm/v3/cmd/helm",
+		versionOf: "helm.sh/helm/v3", versionVars: []string{"helm.sh/helm/v3/internal/version.version"}, cost: "110 CPU-seconds",
+	},
+	{
 		name: "controller-gen", module: "tools", pkg: "sigs.k8s.io/controller-tools/cmd/controller-gen",
 		versionOf:   "sigs.k8s.io/controller-tools",
 		versionVars: []string{"sigs.k8s.io/controller-tools/pkg/version.version"}, cost: "35 CPU-seconds",
