@@ -9,10 +9,10 @@ import (
 // trail; empty means the whole cluster. A selection without selectors is that
 // of a trail that does not set any: all management events and no data events.
 //
-// Apart from that it accepts exactly what the API server accepts, and its
-// errors are sentences for the author of the trail, with the path of the field.
+// Apart from that it accepts what Validate accepts, and what Merge makes of it.
+// Its errors are sentences for the author of the trail, with the path of the field.
 func Compile(sel v1alpha1.EventSelection, namespace string) (*Selector, error) {
-	if err := validate(&sel); err != nil {
+	if err := validateWithin(&sel, merged); err != nil {
 		return nil, err
 	}
 	s := &Selector{namespace: namespace}

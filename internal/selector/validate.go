@@ -12,8 +12,6 @@ import (
 // The limits are those that the types in api/v1alpha1 carry as markers;
 // testdata/accept.json holds both to them.
 const (
-	maxBasic         = 5
-	maxAdvanced      = 20
 	maxExcluded      = 50
 	maxSourceLength  = 253
 	maxDataResources = 50
@@ -25,6 +23,20 @@ const (
 	maxValueLength   = 2048
 )
 
+// bounds of the lists of a selection.
+type bounds struct {
+	basic, advanced int
+	resources       int // data resources of all basic selectors
+}
+
+var (
+	// authored is what the API server takes from a user.
+	authored = bounds{basic: 5, advanced: 20, resources: 5 * maxDataResources}
+	// merged is what Merge makes of several. Data resources are as many as in
+	// one: each is looked at for each event.
+	merged = bounds{basic: 100, advanced: 100, resources: 5 * maxDataResources}
+)
+
 var dataResourceType = regexp.MustCompile(
 	`^(AWS::S3::Object|AWS::Lambda::Function|AWS::DynamoDB::Table|K8S::[a-z0-9.-]+::[A-Za-z0-9]+)$`)
 
@@ -33,20 +45,28 @@ func invalid(path, format string, args ...any) error {
 	return fmt.Errorf("%s: "+format, append([]any{path}, args...)...)
 }
 
-func validate(sel *v1alpha1.EventSelection) error {
+// Validate accepts exactly what the API server accepts. Its errors are sentences
+// for the author of the selection, with the path of the field.
+func Validate(sel v1alpha1.EventSelection) error { return validateWithin(&sel, authored) }
+
+func validateWithin(sel *v1alpha1.EventSelection, most bounds) error {
 	switch {
 	case sel.Basic != nil && sel.Advanced != nil:
 		return invalid("basic", "Set exactly one of basic and advanced.")
 	case sel.Basic != nil:
-		if n := len(sel.Basic); n < 1 || n > maxBasic {
-			return invalid("basic", "There must be 1 to %d basic event selectors, not %d.", maxBasic, n)
+		if n := len(sel.Basic); n < 1 || n > most.basic {
+			return invalid("basic", "There must be 1 to %d basic event selectors, not %d.", most.basic, n)
 		}
 	case sel.Advanced != nil:
-		if n := len(sel.Advanced); n < 1 || n > maxAdvanced {
-			return invalid("advanced", "There must be 1 to %d advanced event selectors, not %d.", maxAdvanced, n)
+		if n := len(sel.Advanced); n < 1 || n > most.advanced {
+			return invalid("advanced", "There must be 1 to %d advanced event selectors, not %d.", most.advanced, n)
 		}
 	}
+	resources := 0
 	for i := range sel.Basic {
+		if resources += len(sel.Basic[i].DataResources); resources > most.resources {
+			return invalid("basic", "There may be at most %d data resources in all.", most.resources)
+		}
 		if err := validateBasic(fmt.Sprintf("basic[%d]", i), &sel.Basic[i]); err != nil {
 			return err
 		}
