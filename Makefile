@@ -45,7 +45,7 @@ generate: ## Generate deep copies, config/crd and config/rbac from the Go marker
 	gen=$(CONTROLLER_GEN); \
 	"$$gen" object crd paths=./api/... output:crd:artifacts:config=config/crd; \
 	if grep -rqs '+kubebuilder:rbac' controllers; then \
-		"$$gen" rbac:roleName=manager-role paths=./controllers/... output:rbac:artifacts:config=config/rbac; \
+		"$$gen" rbac:roleName=trail-operator-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac; \
 	fi
 
 .PHONY: fmt
