@@ -32,8 +32,9 @@ type Cluster struct {
 	Objects []client.Object
 	// Chosen is the chosen namespace.
 	Chosen string
-	// Down makes Client fail, Fail makes every request fail.
-	Down, Fail error
+	// Down makes Client fail, Fail makes every request fail, and Hidden every
+	// one for OrganizationTrails.
+	Down, Fail, Hidden error
 }
 
 var _ kube.Cluster = &Cluster{}
@@ -47,18 +48,28 @@ func (c *Cluster) Client() (client.Client, error) {
 		fake.NewClientBuilder().WithScheme(kube.Scheme).WithObjects(c.Objects...).Build(),
 		interceptor.Funcs{
 			Get: func(ctx context.Context, cl client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
-				if c.Fail != nil {
-					return c.Fail
+				if err := c.refuse(obj); err != nil {
+					return err
 				}
 				return cl.Get(ctx, key, obj, opts...)
 			},
 			List: func(ctx context.Context, cl client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
-				if c.Fail != nil {
-					return c.Fail
+				if err := c.refuse(list); err != nil {
+					return err
 				}
 				return cl.List(ctx, list, opts...)
 			},
 		}), nil
+}
+
+func (c *Cluster) refuse(of any) error {
+	switch of.(type) {
+	case *v1alpha1.OrganizationTrail, *v1alpha1.OrganizationTrailList:
+		if c.Hidden != nil {
+			return c.Hidden
+		}
+	}
+	return c.Fail
 }
 
 // Namespace returns the chosen namespace.
@@ -106,6 +117,18 @@ func Before(d time.Duration) *metav1.Time {
 // Condition is a condition of ten minutes ago.
 func Condition(kind string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
 	return metav1.Condition{Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: *Before(10 * time.Minute)}
+}
+
+// OrganizationTrail is an OrganizationTrail that works.
+func OrganizationTrail(name string) *v1alpha1.OrganizationTrail {
+	const place = "AWSLogs/o-0123456789/000000000042/CloudTrail-Digest/eu-central-1/2026/03/01/000000000042_CloudTrail-Digest_eu-central-1_"
+	t := Trail("all", name)
+	t.Namespace = ""
+	t.Status.Prefix = ""
+	t.Status.TrailARN = "arn:k8s:cloudtrail:eu-central-1:000000000042:trail/" + name
+	t.Status.Head.TrailARN = t.Status.TrailARN
+	t.Status.Head.S3Object = place + name + "_eu-central-1_20260301T110000Z.json.gz"
+	return t.AsOrganizationTrail()
 }
 
 // Trail is a trail that works.

@@ -22,12 +22,19 @@ const long = `Print the smallest Role, and its RoleBinding, that let the operato
 credentials of a trail: get on that one Secret, in its own namespace, for the
 operator's own identity. Nothing is applied; pipe it to kubectl apply -f -.
 
+The Secret of an organization trail is in the operator's namespace. As it is
+installed, the operator may read that one already; print the Role for it where
+you have narrowed the operator's permissions.
+
 Who the operator is says the ConfigMap ` + manifests.InstallationName + ` in the operator's namespace.
 Where you may not read it, the default service account is assumed, and said so
 on the standard error output.`
 
 const example = `  # Let the operator read the credentials of a trail
   kubectl trail grant audit -n shop | kubectl apply -f -
+
+  # That of an organization trail
+  kubectl trail grant organizationtrail/audit | kubectl apply -f -
 
   # Before the trail exists
   kubectl trail grant --secret audit-bucket -n shop | kubectl apply -f -`
@@ -94,7 +101,12 @@ func (o *options) run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		secret = t.Spec.Destination.CredentialsSecret()
+		if secret = t.Spec.Destination.CredentialsSecret(); secret == "" {
+			return fmt.Errorf("trail %q names no Secret: it uses the operator's own identity, for which there is nothing to grant", args[0])
+		}
+		if t.IsOrganizationTrail() {
+			ns = o.operatorNamespace
+		}
 	}
 	_, err = io.WriteString(o.streams.Out, manifests.GrantYAML(ns, secret, o.operator(ctx)))
 	return err

@@ -32,7 +32,7 @@ func TestGrant(t *testing.T) {
 	trail := clitest.Trail("shop", "audit")
 	down := &clitest.Cluster{Chosen: "shop", Down: errors.New("down")}
 	known := &clitest.Cluster{Chosen: "shop", Objects: []client.Object{
-		trail, installation(kube.OperatorNamespace, "system:serviceaccount:ops:boss"), installation("elsewhere", "trail-manager"),
+		trail, clitest.OrganizationTrail("all"), installation(kube.OperatorNamespace, "system:serviceaccount:ops:boss"), installation("elsewhere", "trail-manager"),
 	}}
 	unknown := &clitest.Cluster{Chosen: "shop", Objects: []client.Object{trail}}
 	for name, tc := range map[string]struct {
@@ -41,6 +41,7 @@ func TestGrant(t *testing.T) {
 		assumed bool
 	}{
 		"written-down":    {known, []string{"audit"}, false},
+		"organization":    {known, []string{"organizationtrail/all"}, false},
 		"user":            {known, []string{"audit", "--operator-namespace", "elsewhere"}, false},
 		"service-account": {known, []string{"audit", "--operator-namespace", "elsewhere", "--operator-service-account", "sa"}, false},
 		"assumed":         {unknown, []string{"audit"}, true},
@@ -57,6 +58,15 @@ func TestGrant(t *testing.T) {
 			}
 			clitest.Golden(t, name+".yaml", out)
 		})
+	}
+}
+
+func TestNothingToGrant(t *testing.T) {
+	ambient := clitest.OrganizationTrail("ambient")
+	ambient.Spec.Destination.CredentialsSecretRef = nil
+	out, _, err := run(t, &clitest.Cluster{Objects: []client.Object{ambient}}, "otrl/ambient")
+	if err == nil || !strings.Contains(err.Error(), "names no Secret") || out != "" {
+		t.Errorf("got %q and %v", out, err)
 	}
 }
 

@@ -28,6 +28,9 @@ when that digest, or any before it, is missing or was changed.`
 const example = `  # Keep an anchor
   kubectl trail head audit -n shop > anchor.json
 
+  # That of an organization trail
+  kubectl trail head organizationtrail/audit > anchor.json
+
   # For people
   kubectl trail head audit -n shop -o table`
 
@@ -83,8 +86,8 @@ func read(ctx context.Context, cluster kube.Cluster, name string) (record.Head, 
 	case !t.Spec.LogFileValidation.IsEnabled():
 		return record.Head{}, fmt.Errorf("trail %q has no digest, because its logFileValidation is Disabled", name)
 	default:
-		return record.Head{}, fmt.Errorf("trail %q has no digest yet; one is delivered every hour, see `kubectl trail status %s -n %s`",
-			name, name, t.Namespace)
+		return record.Head{}, fmt.Errorf("trail %q has no digest yet; one is delivered every hour, see `kubectl trail status %s`",
+			name, kube.CommandLine(t))
 	}
 }
 

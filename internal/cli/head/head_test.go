@@ -23,7 +23,7 @@ func run(t *testing.T, args ...string) (string, error) {
 	disabled := clitest.Trail("shop", "disabled")
 	disabled.Status.Head = nil
 	disabled.Spec.LogFileValidation.Mode = v1alpha1.ValidationDisabled
-	c := &clitest.Cluster{Chosen: "shop", Objects: []client.Object{clitest.Trail("shop", "audit"), fresh, disabled}}
+	c := &clitest.Cluster{Chosen: "shop", Objects: []client.Object{clitest.Trail("shop", "audit"), fresh, disabled, clitest.OrganizationTrail("all")}}
 	out, errOut, err := clitest.Run(t, func(s genericiooptions.IOStreams) *cobra.Command { return NewCommand(c, s) }, args...)
 	if errOut != "" {
 		t.Errorf("wrote %q to the standard error output", errOut)
@@ -33,9 +33,10 @@ func run(t *testing.T, args ...string) (string, error) {
 
 func TestOutput(t *testing.T) {
 	for name, args := range map[string][]string{
-		"head.json":  {"audit"},
-		"head.yaml":  {"audit", "-o", "yaml"},
-		"head.table": {"audit", "--output=table"},
+		"head.json":         {"audit"},
+		"organization.json": {"otrl/all"},
+		"head.yaml":         {"audit", "-o", "yaml"},
+		"head.table":        {"audit", "--output=table"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := run(t, args...)
@@ -99,11 +100,12 @@ func TestFromStatusIsComplete(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	for want, args := range map[string][]string{
-		"has no digest yet; one is delivered every hour": {"fresh"},
-		"because its logFileValidation is Disabled":      {"disabled"},
-		`there is no trail named "absent"`:               {"absent"},
-		"head takes the name of one trail":               {},
-		`the output format "wide" is not known`:          {"audit", "-o", "wide"},
+		"has no digest yet; one is delivered every hour, see `kubectl trail status fresh -n shop`": {"fresh"},
+		`there is no organizationtrail named "absent"`:                                             {"organizationtrail/absent"},
+		"because its logFileValidation is Disabled":                                                {"disabled"},
+		`there is no trail named "absent"`:                                                         {"absent"},
+		"head takes the name of one trail":                                                         {},
+		`the output format "wide" is not known`:                                                    {"audit", "-o", "wide"},
 	} {
 		out, err := run(t, args...)
 		if err == nil || !strings.Contains(err.Error(), want) || out != "" {

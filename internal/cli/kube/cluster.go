@@ -3,7 +3,6 @@
 package kube
 
 import (
-	"context"
 	"fmt"
 	"io"
 
@@ -71,29 +70,11 @@ func (c *chosen) Namespace() (string, error) {
 func mapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	m.Add(v1alpha1.GroupVersion.WithKind("Trail"), meta.RESTScopeNamespace)
+	m.Add(v1alpha1.GroupVersion.WithKind("OrganizationTrail"), meta.RESTScopeRoot)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
 	return m
-}
-
-// Trail reads the trail of that name in the chosen namespace.
-func Trail(ctx context.Context, c Cluster, name string) (*v1alpha1.Trail, error) {
-	ns, err := c.Namespace()
-	if err != nil {
-		return nil, err
-	}
-	cl, err := c.Client()
-	if err != nil {
-		return nil, err
-	}
-	t := &v1alpha1.Trail{}
-	if err := cl.Get(ctx, client.ObjectKey{Namespace: ns, Name: name}, t); err != nil {
-		return nil, Request{Verb: "get", Resource: TrailResource, Namespace: ns, Name: name}.Explain(err)
-	}
-	// A server may leave the kind out; output needs it.
-	t.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Trail"))
-	return t, nil
 }
 
 func explainConfig(err error) error {

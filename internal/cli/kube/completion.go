@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,23 +22,32 @@ const (
 	completionLimit   = 500
 )
 
-// CompleteTrail completes one argument with the names of trails.
+// CompleteTrail completes one argument TRAIL: with the names of the Trails of
+// the namespace and, as organizationtrail/NAME, with those of OrganizationTrails.
 func CompleteTrail(c Cluster) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		ns, err := c.Namespace()
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
+		kind, _, given := strings.Cut(typed, "/")
+		prefix, organization := "", organizationPrefix
+		if given {
+			prefix, organization = kind+"/", kind+"/"
 		}
-		return names(cmd.Context(), c, &v1alpha1.TrailList{}, func(l *v1alpha1.TrailList) []string {
-			out := make([]string, 0, len(l.Items))
-			for i := range l.Items {
-				out = append(out, l.Items[i].Name)
-			}
-			return out
-		}, client.InNamespace(ns))
+		var out []string
+		if ns, err := c.Namespace(); err == nil && (!given || slices.Contains(trailTypes, kind)) {
+			trails, _ := names(cmd.Context(), c, &v1alpha1.TrailList{}, func(l *v1alpha1.TrailList) []string {
+				return named(prefix, len(l.Items), func(i int) string { return l.Items[i].Name })
+			}, client.InNamespace(ns))
+			out = append(out, trails...)
+		}
+		if !given || slices.Contains(organizationTypes, kind) {
+			trails, _ := names(cmd.Context(), c, &v1alpha1.OrganizationTrailList{}, func(l *v1alpha1.OrganizationTrailList) []string {
+				return named(organization, len(l.Items), func(i int) string { return l.Items[i].Name })
+			})
+			out = append(out, trails...)
+		}
+		return out, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
@@ -45,11 +55,7 @@ func CompleteTrail(c Cluster) cobra.CompletionFunc {
 func CompleteNamespace(c Cluster) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
 		return names(cmd.Context(), c, &corev1.NamespaceList{}, func(l *corev1.NamespaceList) []string {
-			out := make([]string, 0, len(l.Items))
-			for i := range l.Items {
-				out = append(out, l.Items[i].Name)
-			}
-			return out
+			return named("", len(l.Items), func(i int) string { return l.Items[i].Name })
 		})
 	}
 }
@@ -63,6 +69,14 @@ func CompleteContext(flags genericclioptions.RESTClientGetter) cobra.CompletionF
 		}
 		return slices.Sorted(maps.Keys(config.Contexts)), cobra.ShellCompDirectiveNoFileComp
 	}
+}
+
+func named(prefix string, n int, name func(int) string) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = prefix + name(i)
+	}
+	return out
 }
 
 func names[L client.ObjectList](ctx context.Context, c Cluster, list L, of func(L) []string, opts ...client.ListOption) ([]string, cobra.ShellCompDirective) {

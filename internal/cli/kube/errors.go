@@ -13,9 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TrailResource is the resource of trails, as permissions name it.
-const TrailResource = "trails.trail-operator.io"
-
 // Request is what was asked of the API server.
 type Request struct {
 	Verb     string
@@ -39,8 +36,10 @@ func (r Request) Explain(err error) error {
 			r.Verb, r.Resource, r.in(), r.Verb, r.Resource, r.flag())
 	case r.Resource == TrailResource && isUnknownResource(err, r):
 		return errors.New("this cluster does not know the kind Trail; install Trail Operator, or choose another cluster with --context")
+	case r.Resource == OrganizationTrailResource && isUnknownResource(err, r):
+		return errors.New("this cluster does not know the kind OrganizationTrail; install or upgrade Trail Operator, or choose another cluster with --context")
 	case apierrors.IsNotFound(err):
-		return fmt.Errorf("there is no %s named %q%s; look for it with `kubectl get %s -A`", singular(r.Resource), r.Name, r.in(), r.Resource)
+		return fmt.Errorf("there is no %s named %q%s; look for it with `kubectl get %s%s`", singular(r.Resource), r.Name, r.in(), r.Resource, r.everywhere())
 	case apierrors.IsTimeout(err), apierrors.IsServerTimeout(err), errors.Is(err, context.DeadlineExceeded):
 		return errors.New("the API server did not answer in time; try again, or with a longer --request-timeout")
 	}
@@ -51,7 +50,10 @@ func (r Request) Explain(err error) error {
 }
 
 func (r Request) in() string {
-	if r.Namespace == "" {
+	switch {
+	case r.isClusterScoped():
+		return ""
+	case r.Namespace == "":
 		return " in all namespaces"
 	}
 	return fmt.Sprintf(" in namespace %q", r.Namespace)
@@ -59,10 +61,20 @@ func (r Request) in() string {
 
 func (r Request) flag() string {
 	if r.Namespace == "" {
-		return " -A"
+		return r.everywhere()
 	}
 	return " -n " + r.Namespace
 }
+
+// everywhere is kubectl's flag for all namespaces, where there are any.
+func (r Request) everywhere() string {
+	if r.isClusterScoped() {
+		return ""
+	}
+	return " -A"
+}
+
+func (r Request) isClusterScoped() bool { return r.Resource == OrganizationTrailResource }
 
 // isUnknownResource tells a kind that is not installed from a missing object.
 func isUnknownResource(err error, r Request) bool {

@@ -15,9 +15,10 @@ const OperatorNamespace = "trail-operator-system"
 
 // Installation is what the manager has written down about itself.
 type Installation struct {
-	Account     string
-	ReceiverURL string // https://host:port as API servers reach it
-	Manager     string // user name of the manager
+	Account      string
+	Organization string // ID in the keys of OrganizationTrails; may be empty
+	ReceiverURL  string // https://host:port as API servers reach it
+	Manager      string // user name of the manager
 }
 
 // ReadInstallation reads it from the namespace of the installation. The error
@@ -28,8 +29,9 @@ func ReadInstallation(ctx context.Context, cl client.Client, namespace string) (
 		return Installation{}, err
 	}
 	return Installation{
-		Account:     m.Data[manifests.InstallationAccount],
-		ReceiverURL: m.Data[manifests.InstallationReceiverURL],
-		Manager:     m.Data[manifests.InstallationManager],
+		Account:      m.Data[manifests.InstallationAccount],
+		Organization: m.Data[manifests.InstallationOrganization],
+		ReceiverURL:  m.Data[manifests.InstallationReceiverURL],
+		Manager:      m.Data[manifests.InstallationManager],
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -166,26 +167,35 @@ func TestListNotFoundMeansNotInstalled(t *testing.T) {
 }
 
 func TestCompletion(t *testing.T) {
-	c, _, _ := connect(t, map[string]any{
+	answers := map[string]any{
 		trailsPath: &v1alpha1.TrailList{Items: []v1alpha1.Trail{*trail("audit"), *trail("billing")}},
 		"/api/v1/namespaces": &corev1.NamespaceList{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "NamespaceList"},
 			Items:    []corev1.Namespace{{ObjectMeta: metav1.ObjectMeta{Name: "bank"}}, {ObjectMeta: metav1.ObjectMeta{Name: "shop"}}},
 		},
-	})
+	}
+	tenant, _, _ := connect(t, answers)
+	both := maps.Clone(answers)
+	both[organizationsPath] = &v1alpha1.OrganizationTrailList{Items: []v1alpha1.OrganizationTrail{*organizationTrail("all")}}
+	c, _, _ := connect(t, both)
 	none, _, _ := connect(t, nil)
 	cmd := &cobra.Command{}
 	for name, tc := range map[string]struct {
 		complete cobra.CompletionFunc
 		args     []string
+		typed    string
 		want     []string
 	}{
-		"trails":       {CompleteTrail(c), nil, []string{"audit", "billing"}},
-		"second trail": {CompleteTrail(c), []string{"audit"}, nil},
-		"namespaces":   {CompleteNamespace(c), nil, []string{"bank", "shop"}},
-		"error":        {CompleteTrail(none), nil, nil},
+		"trails":        {CompleteTrail(c), nil, "", []string{"audit", "billing", "organizationtrail/all"}},
+		"of a tenant":   {CompleteTrail(tenant), nil, "", []string{"audit", "billing"}},
+		"trail/":        {CompleteTrail(c), nil, "trail/a", []string{"trail/audit", "trail/billing"}},
+		"otrl/":         {CompleteTrail(c), nil, "otrl/", []string{"otrl/all"}},
+		"another kind/": {CompleteTrail(c), nil, "pod/", nil},
+		"second trail":  {CompleteTrail(c), []string{"audit"}, "", nil},
+		"namespaces":    {CompleteNamespace(c), nil, "", []string{"bank", "shop"}},
+		"error":         {CompleteTrail(none), nil, "", nil},
 	} {
-		got, directive := tc.complete(cmd, tc.args, "")
+		got, directive := tc.complete(cmd, tc.args, tc.typed)
 		if diff := cmp.Diff(tc.want, got); diff != "" || directive != cobra.ShellCompDirectiveNoFileComp {
 			t.Errorf("%s: %s %v", name, diff, directive)
 		}

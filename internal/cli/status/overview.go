@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/cli/kube"
 	"github.com/trail-operator/trail-operator/internal/cli/table"
 )
 
@@ -60,7 +61,7 @@ func summary(t *v1alpha1.Trail, now time.Time) []table.Cell {
 		perDay = bytes(s.DeliveredBytesPerDay)
 	}
 	return []table.Cell{
-		table.Text(t.Name), ready, reason, table.Text(t.Spec.Destination.Bucket),
+		table.Text(kube.Argument(t)), ready, reason, table.Text(t.Spec.Destination.Bucket),
 		table.Text(delivery), table.Text(digest), table.Text(pending), table.Text(perDay),
 		table.Text(age(t.CreationTimestamp.Time, now)),
 	}

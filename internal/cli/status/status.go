@@ -7,12 +7,12 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/cli/kube"
@@ -22,7 +22,8 @@ import (
 const long = `Show how trails are doing: whether they are ready, what was delivered last,
 what is waiting, and how many compressed bytes a day reach the bucket.
 
-With the name of a trail, every condition that is not fine follows with its
+With -A, organization trails come first, if you may list them. With the name of
+a trail (NAME, or organizationtrail/NAME), every condition that is not fine follows with its
 message, and so does the account of its records.`
 
 const example = `  # The trails of the current namespace
@@ -33,6 +34,9 @@ const example = `  # The trails of the current namespace
 
   # One trail, with what is wrong with it
   kubectl trail status audit -n shop
+
+  # An organization trail
+  kubectl trail status organizationtrail/audit
 
   # Wait until a trail is ready
   kubectl wait --for=condition=Ready trail/audit -n shop`
@@ -105,14 +109,21 @@ func (o *options) run(ctx context.Context, args []string) error {
 			return err
 		}
 		if structured {
-			return o.printObject(t)
+			return o.printObject(object(t))
 		}
 		if err := o.table([]v1alpha1.Trail{*t}, wide); err != nil {
 			return err
 		}
 		return o.detail(t)
 	}
-	list, ns, err := o.list(ctx)
+	if o.allNamespaces {
+		return o.all(ctx, structured, wide)
+	}
+	ns, err := o.cluster.Namespace()
+	if err != nil {
+		return err
+	}
+	list, err := kube.Trails(ctx, o.cluster, ns)
 	if err != nil {
 		return err
 	}
@@ -120,14 +131,41 @@ func (o *options) run(ctx context.Context, args []string) error {
 		return o.printObject(list)
 	}
 	if len(list.Items) == 0 {
-		where := "in any namespace"
-		if ns != "" {
-			where = fmt.Sprintf("in namespace %q", ns)
-		}
-		fmt.Fprintf(o.streams.ErrOut, "There is no trail %s.\n", where)
+		fmt.Fprintf(o.streams.ErrOut, "There is no trail in namespace %q.\n", ns)
 		return nil
 	}
 	return o.table(list.Items, wide)
+}
+
+// all shows the trails of all namespaces and those of the organization.
+func (o *options) all(ctx context.Context, structured, wide bool) error {
+	trails, withheld, err := kube.AllTrails(ctx, o.cluster)
+	if err != nil {
+		return err
+	}
+	if withheld != nil {
+		fmt.Fprintf(o.streams.ErrOut, "note: %s\n", withheld)
+	}
+	if structured {
+		list := &corev1.List{Items: make([]runtime.RawExtension, len(trails))}
+		for i := range trails {
+			list.Items[i].Object = object(&trails[i])
+		}
+		return o.printObject(list)
+	}
+	if len(trails) == 0 {
+		fmt.Fprintln(o.streams.ErrOut, "There is no trail in any namespace.")
+		return nil
+	}
+	return o.table(trails, wide)
+}
+
+// object is t as the API server knows it.
+func object(t *v1alpha1.Trail) runtime.Object {
+	if t.IsOrganizationTrail() {
+		return t.AsOrganizationTrail()
+	}
+	return t
 }
 
 func (o *options) checkFormat() error {
@@ -143,40 +181,19 @@ func (o *options) printObject(obj runtime.Object) error {
 	if err != nil {
 		return err
 	}
-	list, ok := obj.(*v1alpha1.TrailList)
-	if !ok || *o.print.OutputFormat != formatName {
+	if *o.print.OutputFormat != formatName || !meta.IsListType(obj) {
 		return p.PrintObj(obj, o.streams.Out)
 	}
-	for i := range list.Items {
-		if err := p.PrintObj(&list.Items[i], o.streams.Out); err != nil {
+	items, err := meta.ExtractList(obj)
+	if err != nil {
+		return err
+	}
+	for _, item := range items {
+		if err := p.PrintObj(item, o.streams.Out); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// list reads the trails of the namespace, which is returned too, or of all.
-func (o *options) list(ctx context.Context) (*v1alpha1.TrailList, string, error) {
-	ns := metav1.NamespaceAll
-	if !o.allNamespaces {
-		var err error
-		if ns, err = o.cluster.Namespace(); err != nil {
-			return nil, "", err
-		}
-	}
-	cl, err := o.cluster.Client()
-	if err != nil {
-		return nil, "", err
-	}
-	list := &v1alpha1.TrailList{}
-	if err := cl.List(ctx, list, client.InNamespace(ns)); err != nil {
-		return nil, "", kube.Request{Verb: "list", Resource: kube.TrailResource, Namespace: ns}.Explain(err)
-	}
-	for i := range list.Items {
-		// A server may leave the kind of items out; output needs it.
-		list.Items[i].SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("Trail"))
-	}
-	return list, ns, nil
 }
 
 func (o *options) table(trails []v1alpha1.Trail, wide bool) error {

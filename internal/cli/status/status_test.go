@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,27 +49,30 @@ func cluster() *clitest.Cluster {
 		clitest.Condition(v1alpha1.ConditionReceiving, metav1.ConditionFalse, v1alpha1.ReasonSuspended, "not to be shown"),
 	}
 	return &clitest.Cluster{Chosen: "shop", Objects: []client.Object{
-		clitest.Trail("shop", "audit"), denied, fresh, suspended, clitest.Trail("bank", "audit"),
+		clitest.Trail("shop", "audit"), denied, fresh, suspended, clitest.Trail("bank", "audit"), clitest.OrganizationTrail("all"),
 	}}
 }
 
 func TestOutput(t *testing.T) {
 	for name, args := range map[string][]string{
-		"namespace":      nil,
-		"all":            {"-A"},
-		"wide":           {"-o", "wide", "-A"},
-		"no-headers":     {"--no-headers"},
-		"one":            {"audit"},
-		"one-denied":     {"denied"},
-		"one-fresh":      {"fresh"},
-		"one-suspended":  {"suspended"},
-		"one-yaml":       {"audit", "-o", "yaml"},
-		"one-json":       {"audit", "-o", "json"},
-		"names":          {"-o", "name"},
-		"one-name":       {"audit", "-o", "name"},
-		"jsonpath":       {"-o", `jsonpath={range .items[*]}{.metadata.name}={.kind}{"\n"}{end}`},
-		"go-template":    {"audit", "--template", "{{.spec.destination.bucket}}\n"},
-		"all-but-tenant": {"--all-namespaces", "-o", "name"},
+		"namespace":         nil,
+		"all":               {"-A"},
+		"wide":              {"-o", "wide", "-A"},
+		"no-headers":        {"--no-headers"},
+		"one":               {"audit"},
+		"one-denied":        {"denied"},
+		"organization":      {"otrl/all"},
+		"organization-yaml": {"organizationtrail/all", "-o", "yaml"},
+		"all-jsonpath":      {"-A", "-o", `jsonpath={.kind}{"\n"}{range .items[*]}{.kind} {.metadata.namespace}/{.metadata.name}{"\n"}{end}`},
+		"one-fresh":         {"fresh"},
+		"one-suspended":     {"suspended"},
+		"one-yaml":          {"audit", "-o", "yaml"},
+		"one-json":          {"audit", "-o", "json"},
+		"names":             {"-o", "name"},
+		"one-name":          {"audit", "-o", "name"},
+		"jsonpath":          {"-o", `jsonpath={range .items[*]}{.metadata.name}={.kind}{"\n"}{end}`},
+		"go-template":       {"audit", "--template", "{{.spec.destination.bucket}}\n"},
+		"all-but-tenant":    {"--all-namespaces", "-o", "name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, errOut, err := run(t, cluster(), args...)
@@ -119,6 +124,22 @@ func TestErrors(t *testing.T) {
 				t.Errorf("printed %q", out)
 			}
 		})
+	}
+}
+
+// A tenant sees what may be seen, and is told of the rest.
+func TestHiddenOrganizationTrails(t *testing.T) {
+	c := cluster()
+	c.Hidden = apierrors.NewForbidden(schema.GroupResource{Group: "trail-operator.io", Resource: "organizationtrails"}, "", errors.New("raw"))
+	out, errOut, err := run(t, c, "-A", "-o", "name")
+	if err != nil || strings.Contains(out, "organization") || !strings.Contains(out, "trail.trail-operator.io/audit") {
+		t.Errorf("got %q and the error %v", out, err)
+	}
+	if errOut != "note: organization trails are not shown: you may not list them\n" {
+		t.Errorf("told %q", errOut)
+	}
+	if _, errOut, err := run(t, c); err != nil || errOut != "" {
+		t.Errorf("the trails of a namespace: %q, %v", errOut, err)
 	}
 }
 

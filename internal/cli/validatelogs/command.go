@@ -36,6 +36,9 @@ Exit codes: 0 valid; 1 not valid; 2 the validation could not be carried out.`
 const example = `  # A trail of this cluster
   kubectl trail validate-logs audit -n shop
 
+  # An organization trail
+  kubectl trail validate-logs organizationtrail/audit
+
   # A bucket, from anywhere, against an anchor kept elsewhere
   kubectl trail validate-logs --bucket audit --prefix shop/audit --account 000000000042 \
     --region eu-central-1 --trail shop.audit --endpoint https://s3.example.com --head anchor.json
@@ -94,7 +97,7 @@ func newCommand(o *options) *cobra.Command {
 	f.StringVar(&o.organization, "organization", "", "ID of the organization in the bucket's keys (o-…), if they have one")
 	f.StringVar(&o.account, "account", "", "account ID of the cluster, 12 digits")
 	f.StringVar(&o.region, "region", "", "region of the cluster, as it stands in the bucket's keys")
-	f.StringVar(&o.trail, "trail", "", "CloudTrail name of the trail: NAMESPACE.NAME")
+	f.StringVar(&o.trail, "trail", "", "CloudTrail name of the trail: NAMESPACE.NAME, or the name of an organization trail")
 	f.StringVar(&o.endpoint, "endpoint", "", "URL of the bucket's server, with --bucket; else that of your AWS configuration")
 	f.StringVar(&o.bucketRegion, "bucket-region", "", "region of the bucket, with --bucket; else that of your AWS configuration")
 	f.StringVar(&o.caFile, "ca-file", "", "PEM file of certificates to trust for the bucket's server, besides the public ones")

@@ -66,26 +66,50 @@ func (o *options) fromCluster(ctx context.Context, name string, q *verify.Option
 	}
 	arn := trailARN.FindStringSubmatch(t.Status.TrailARN)
 	if arn == nil {
-		return objectstore.Config{}, fmt.Errorf("the status of trail %q has no ARN yet; wait for the manager, and see `kubectl trail status %s`", name, name)
+		return objectstore.Config{}, fmt.Errorf("the status of trail %q has no ARN yet; wait for the manager, and see `kubectl trail status %s`", name, kube.CommandLine(t))
 	}
 	q.Bucket, q.Trail = t.Spec.Destination.Bucket, arn[3]
 	q.Layout = record.Layout{Prefix: t.Status.Prefix, Account: arn[2], Region: arn[1]}
+	if t.IsOrganizationTrail() {
+		if q.Layout.Organization, err = o.organizationOf(ctx, t); err != nil {
+			return objectstore.Config{}, err
+		}
+	}
 	if t.Status.Head != nil {
 		h, err := headOf(t.Status.Head)
 		if err != nil {
 			return objectstore.Config{}, err
 		}
 		q.Heads = append(q.Heads, h)
-		// The status does not name the organization, but the digest's key does.
-		if target, ok := verify.ParseTarget(h.Object); ok {
-			q.Layout.Organization = target.Layout.Organization
-		}
 	}
 	if q.Keys, err = o.publicKeys(ctx); err != nil {
 		return objectstore.Config{}, err
 	}
 	d := &t.Spec.Destination
 	return objectstore.Config{Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket, CA: []byte(d.CA)}, nil
+}
+
+// organizationOf is the organization ID in the keys of an OrganizationTrail: that
+// of the installation, or, for whoever may not read that, of the newest digest.
+func (o *options) organizationOf(ctx context.Context, t *v1alpha1.Trail) (string, error) {
+	cl, err := o.cluster.Client()
+	if err != nil {
+		return "", err
+	}
+	in, err := kube.ReadInstallation(ctx, cl, o.operatorNamespace)
+	if err == nil {
+		return in.Organization, nil
+	}
+	if ctx.Err() != nil {
+		return "", errors.New("interrupted")
+	}
+	if h := t.Status.Head; h != nil {
+		if target, ok := verify.ParseTarget(h.S3Object); ok {
+			return target.Layout.Organization, nil
+		}
+	}
+	why := kube.Request{Verb: "get", Resource: "configmaps", Namespace: o.operatorNamespace, Name: manifests.InstallationName}.Explain(err)
+	return "", fmt.Errorf("the organization ID of the installation is not known: %w", why)
 }
 
 // headOf gives the head of a status the form of an anchor; their JSON is the same.

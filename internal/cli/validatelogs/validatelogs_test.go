@@ -158,6 +158,64 @@ func TestTrailOfTheCluster(t *testing.T) {
 	}
 }
 
+// organization makes the trail of the fixture one of a whole cluster.
+func organization(t *testing.T, id string) *fixture {
+	t.Helper()
+	start := time.Date(2026, 3, 1, 9, 20, 0, 0, time.UTC)
+	clock := testclock.NewFakePassiveClock(start)
+	f := &fixture{store: memory.New(clock)}
+	f.Trail = verifytest.NewOrganization(t, f.store, "audit", id, start)
+	f.Tick = clock.SetTime
+	f.Hours(t, 3, 2)
+	f.trail = clitest.OrganizationTrail("all").AsTrail()
+	f.trail.Spec.Destination = v1alpha1.Destination{Bucket: "audit"}
+	f.trail.Status.TrailARN, f.trail.Status.Prefix = f.ARN(), f.Layout.Prefix
+	f.setHead(t)
+	f.cluster = &clitest.Cluster{Chosen: "shop", Objects: []client.Object{f.trail.AsOrganizationTrail()}}
+	return f
+}
+
+// TestOrganizationTrail: its keys carry the organization ID of the installation,
+// which whoever may not read that finds in the newest digest.
+func TestOrganizationTrail(t *testing.T) {
+	for name, tc := range map[string]struct {
+		id      string
+		written bool
+	}{
+		"of an organization": {"o-0123456789", true},
+		"of none":            {"", true},
+		"known by its head":  {"o-0123456789", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := organization(t, tc.id)
+			if tc.written {
+				f.cluster.Objects = append(f.cluster.Objects, &corev1.ConfigMap{
+					ObjectMeta: metav1.ObjectMeta{Namespace: kube.OperatorNamespace, Name: manifests.InstallationName},
+					Data:       map[string]string{manifests.InstallationOrganization: tc.id},
+				})
+			}
+			if r := f.result(t, "organizationtrail/all"); !r.Valid || r.Digests.Total != 3 || r.LogFiles.Valid != 6 || !r.HeadChecked {
+				t.Errorf("%+v", r)
+			}
+			f.store.Delete(f.Files[1])
+			if r := f.result(t, "otrl/all"); r.Valid {
+				t.Error("a deleted file went unnoticed")
+			}
+		})
+	}
+}
+
+// Nothing is validated at a place that is only guessed.
+func TestUnknownOrganization(t *testing.T) {
+	f := organization(t, "o-0123456789")
+	f.trail.Status.Head = nil
+	f.cluster.Objects[0] = f.trail.AsOrganizationTrail()
+	_, _, err := f.run(t, "otrl/all")
+	if err == nil || !strings.Contains(err.Error(), "the organization ID of the installation is not known") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestInvalid(t *testing.T) {
 	f := newFixture(t)
 	f.store.Overwrite(f.Files[1], verifytest.Gzip(t, []byte("{}")))

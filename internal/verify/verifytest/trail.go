@@ -46,9 +46,21 @@ type Trail struct {
 // New starts a trail whose first chain starts at start, and publishes a key.
 func New(t testing.TB, store objectstore.Store, bucket string, start time.Time) *Trail {
 	t.Helper()
+	return begin(t, store, bucket, "shop.all", record.Layout{Prefix: "shop/all"}, start)
+}
+
+// NewOrganization starts the trail of a whole cluster. Its keys carry the
+// organization ID, which may be empty, and no prefix.
+func NewOrganization(t testing.TB, store objectstore.Store, bucket, organization string, start time.Time) *Trail {
+	t.Helper()
+	return begin(t, store, bucket, "all", record.Layout{Organization: organization}, start)
+}
+
+func begin(t testing.TB, store objectstore.Store, bucket, name string, layout record.Layout, start time.Time) *Trail {
+	t.Helper()
+	layout.Account, layout.Region = "123456789012", "eu-lab-1"
 	tr := &Trail{
-		Layout: record.Layout{Prefix: "shop/all", Account: "123456789012", Region: "eu-lab-1"},
-		Name:   "shop.all", Bucket: bucket, Store: store,
+		Layout: layout, Name: name, Bucket: bucket, Store: store,
 		end: start.UTC().Truncate(time.Second), chain: 1,
 	}
 	tr.Rotate(t)
