@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/record"
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
@@ -34,6 +35,9 @@ type Entry struct {
 	// Metadata and Head are set for digests.
 	Metadata map[string]string `json:"metadata,omitempty"`
 	Head     *record.Head      `json:"head,omitempty"`
+	// Retention is the longest one of the log files that a digest lists: it is
+	// kept at least as long.
+	Retention Retention `json:"retention,omitzero"`
 }
 
 // Undigested is a delivered log file that no digest in the bucket lists yet.
@@ -41,9 +45,28 @@ type Undigested struct {
 	Seq       uint64               `json:"seq"`
 	File      record.DigestLogFile `json:"file"`
 	Delivered time.Time            `json:"delivered"`
+	// Retention is what was asked for the file.
+	Retention Retention `json:"retention,omitzero"`
 	// Digest is the number of the digest that lists the file but is not in the
 	// bucket yet, counted from 1; 0 = none.
 	Digest uint64 `json:"digest,omitempty"`
+}
+
+// Retention keeps an object in the bucket from being deleted; zero = none.
+type Retention struct {
+	Mode  string    `json:"mode"` // as in receiverconfig
+	Until time.Time `json:"until"`
+}
+
+// Longer returns what protects at least as well as both.
+func (r Retention) Longer(other Retention) Retention {
+	if r.Mode == "" || other.Mode == receiverconfig.RetentionCompliance {
+		r.Mode = other.Mode
+	}
+	if other.Until.After(r.Until) {
+		r.Until = other.Until
+	}
+	return r
 }
 
 // Cursor is how far a trail has come in the spool. It is written together with

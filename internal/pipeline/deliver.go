@@ -47,6 +47,7 @@ type deliverer struct {
 
 	store       objectstore.Store
 	destination receiverconfig.Destination
+	proof       proof
 	failures    int // in a row
 	files       map[string]bool
 }
@@ -166,6 +167,11 @@ func (d *deliverer) round(ctx context.Context) error {
 		d.note(&d.failed, err)
 		return err
 	}
+	if err := d.reprove(ctx); err != nil {
+		d.note(&d.failed, err)
+		d.note(&d.digest, err)
+		return err
+	}
 	if err := d.startChain(); err != nil {
 		return err
 	}
@@ -184,14 +190,14 @@ func (d *deliverer) open() error {
 	}
 	to := config.Destination
 	store, err := d.t.p.Open(objectstore.Config{
-		Endpoint: to.Endpoint, Region: to.Region, Bucket: to.Bucket,
-		AccessKey: to.AccessKeyID, SecretKey: to.SecretAccessKey, Token: to.SessionToken,
+		Endpoint: to.Endpoint, Region: to.Region, Bucket: to.Bucket, PathStyle: to.PathStyle,
+		AccessKey: to.AccessKeyID, SecretKey: to.SecretAccessKey, Token: to.SessionToken, Ambient: to.Ambient,
 		CA: to.CA, AllowPrivate: to.AllowPrivate, DenyHosts: to.DenyHosts,
 	})
 	if err != nil {
 		return err
 	}
-	d.store, d.destination = store, to
+	d.store, d.destination, d.proof = store, to, proof{}
 	return nil
 }
 
@@ -249,7 +255,7 @@ func (d *deliverer) send(ctx context.Context, prefix string, confirm func(e *out
 			}
 			e := &entries[i]
 			path := filepath.Join(d.t.dir, e.File)
-			since, err := upload.Send(ctx, d.store, d.t.p.FS, path, e)
+			since, err := d.put(ctx, path, e)
 			switch {
 			case err == nil:
 				if err := confirm(e, since); err != nil {
@@ -309,7 +315,7 @@ func (d *deliverer) confirmLog(e *outbox.Entry, since time.Time) error {
 	ops := []spool.Op{spool.Delete(d.t.keys.Log(e.Seq))}
 	if d.state.Chain != nil {
 		ops = append(ops, spool.Set(d.t.keys.Undigested(e.Seq), record.MustJSON(outbox.Undigested{
-			Seq: e.Seq, Delivered: delivered,
+			Seq: e.Seq, Delivered: delivered, Retention: d.retention(delivered),
 			File: record.DigestLogFile{
 				S3Bucket: d.destination.Bucket, S3Object: e.Key, HashValue: e.RawSHA256, HashAlgorithm: record.HashAlgorithm,
 				NewestEventTime: e.Newest.UTC().Format(record.TimeFormat), OldestEventTime: e.Oldest.UTC().Format(record.TimeFormat),

@@ -93,6 +93,7 @@ func (d *deliverer) build(w digest.Window, final bool) error {
 	in := digest.Input{
 		Layout: layout, Trail: config.Name, Bucket: config.Destination.Bucket, Window: w,
 		Sequence: chain.Sequence + 1, ChainID: chain.ID, Final: final, Signer: key,
+		Lifecycle: config.Lifecycle,
 	}
 	if chain.Sequence == 0 {
 		in.PreviousChain = chain.PreviousChain
@@ -101,6 +102,7 @@ func (d *deliverer) build(w digest.Window, final bool) error {
 	}
 	number := d.state.Digests + 1
 	var ops []spool.Op
+	var retention outbox.Retention
 	for _, u := range all {
 		if len(in.Files) == maxListed {
 			in.Final, final = false, false // the next digest lists the rest
@@ -110,6 +112,7 @@ func (d *deliverer) build(w digest.Window, final bool) error {
 			continue
 		}
 		in.Files = append(in.Files, u.File)
+		retention = retention.Longer(u.Retention)
 		u.Digest = number
 		ops = append(ops, spool.Set(d.t.keys.Undigested(u.Seq), record.MustJSON(u)))
 	}
@@ -125,6 +128,7 @@ func (d *deliverer) build(w digest.Window, final bool) error {
 	entry := outbox.Entry{
 		Seq: number, Key: out.Key, File: file, SHA256: record.HexSHA256(out.Compressed), RawSHA256: out.HashValue,
 		Size: int64(len(out.Compressed)), Closed: d.t.p.Clock.Now().UTC(), Metadata: out.Metadata, Head: &out.Head,
+		Retention: retention,
 	}
 	chain.Sequence, chain.End, chain.Final = in.Sequence, w.End, final
 	chain.Bucket, chain.Object, chain.HashValue, chain.Signature = out.Head.Bucket, out.Key, out.HashValue, out.Signature

@@ -70,6 +70,9 @@ type Trail struct {
 	// Generation of the Trail object in force, from StartPosition on.
 	Generation    int64  `json:"generation"`
 	StartPosition uint64 `json:"startPosition"`
+	// SelectionSHA256 is receiverconfig.SelectionSHA256 of the selection in force:
+	// it may change while the generation stays, with an EventSelector.
+	SelectionSHA256 string `json:"selectionSHA256"`
 	// Flushed is true when a suspended or deleting trail has nothing pending:
 	// all files are delivered and, with validation on, the final digest too.
 	Flushed bool   `json:"flushed"`
@@ -121,5 +124,11 @@ const (
 	ReasonAddress        = "AddressNotAllowed"
 	ReasonClockSkew      = "ClockSkew"
 	ReasonThrottled      = "Throttled"
-	ReasonOther          = "DeliveryFailed"
+	// ReasonEncryptionIgnored and ReasonRetentionIgnored: the server took an
+	// object and did not protect it as asked, so it gets no more.
+	ReasonEncryptionIgnored = "EncryptionIgnored"
+	ReasonRetentionIgnored  = "RetentionIgnored"
+	// ReasonProtection: the server refuses the encryption or the retention.
+	ReasonProtection = "ProtectionMissing"
+	ReasonOther      = "DeliveryFailed"
 )

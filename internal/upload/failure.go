@@ -19,6 +19,9 @@ func Failure(err error, since time.Time) *receiverstatus.Failure {
 	for _, c := range causes {
 		if errors.Is(err, c.err) {
 			f.Reason, f.Message = c.reason, c.message
+			if errors.Is(err, ErrEncryptionIgnored) || errors.Is(err, ErrRetentionIgnored) {
+				f.Code = c.reason // the server had nothing against it
+			}
 			break
 		}
 	}
@@ -29,6 +32,14 @@ var causes = []struct {
 	err             error
 	reason, message string
 }{
+	{ErrEncryptionIgnored, receiverstatus.ReasonEncryptionIgnored, "The object store ignores the encryption that the trail asks for, so no more is delivered. " +
+		"Encrypt or delete the newest object of the trail when the store has learned it, or ask for no encryption."},
+	{ErrRetentionIgnored, receiverstatus.ReasonRetentionIgnored, "The object store ignores the retention that the trail asks for, or the credentials lack s3:GetObjectRetention, " +
+		"so no more is delivered. Retain or delete the newest object of the trail when that is mended, or ask for no retention."},
+	{objectstore.ErrNotImplemented, receiverstatus.ReasonProtection, "The object store does not implement the encryption or the retention that the trail asks for."},
+	{objectstore.ErrKey, receiverstatus.ReasonProtection, "The key that the trail names for encryption does not exist, is disabled, or may not be used with these credentials."},
+	{objectstore.ErrBucketState, receiverstatus.ReasonProtection, "The bucket has no object lock, which the retention that the trail asks for needs."},
+	{objectstore.ErrRegion, receiverstatus.ReasonOther, "The bucket is in another region than the trail says."},
 	{errVolume, receiverstatus.ReasonOther, "A file on the receiver's volume cannot be opened."},
 	{objectstore.ErrNoBucket, receiverstatus.ReasonNoBucket, "The bucket does not exist."},
 	{objectstore.ErrBadCredentials, receiverstatus.ReasonBadCredentials, "The access key or the secret key was not accepted."},

@@ -38,15 +38,15 @@ var (
 	errVolume = errors.New("a file on the volume cannot be opened")
 )
 
-// Send stores the file at path under the entry's key and returns when the
+// Send stores the file at path under the entry's key, protected as asked, and returns when the
 // bucket has it: also when an earlier try, whose answer was lost, had stored it;
 // stored is then when that was, by the server's clock, and zero otherwise.
 // It takes at most two minutes and what the file needs at 256 KiB a second.
 // Errors are ErrConflict, ErrDamaged, or others, which pass with time.
-func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry) (stored time.Time, err error) {
+func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry, asked Protection) (stored time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience+time.Duration(e.Size/floorRate)*time.Second)
 	defer cancel()
-	err = create(ctx, store, files, path, e)
+	err = create(ctx, store, files, path, e, asked)
 	exists := errors.Is(err, objectstore.ErrExists)
 	if !exists && !errors.Is(err, ErrDamaged) {
 		return stored, err
@@ -68,7 +68,7 @@ func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path st
 	}
 }
 
-func create(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry) error {
+func create(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry, asked Protection) error {
 	f, err := files.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: it is missing", ErrDamaged)
@@ -83,7 +83,9 @@ func create(ctx context.Context, store objectstore.Store, files outbox.FS, path 
 		return err
 	}
 	failpoint.Hit("upload/before-put")
-	err = store.Create(ctx, e.Key, f, e.Size, objectstore.PutOptions{ContentType: contentType, SHA256: sum, Metadata: e.Metadata})
+	err = store.Create(ctx, e.Key, f, e.Size, objectstore.PutOptions{
+		ContentType: contentType, SHA256: sum, Metadata: e.Metadata, Encryption: asked.Encryption, Retention: asked.Retention,
+	})
 	failpoint.Hit("upload/after-put")
 	return err
 }

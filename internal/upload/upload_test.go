@@ -66,7 +66,7 @@ func TestSend(t *testing.T) {
 				}
 				return memory.Fault{}
 			})
-			_, err := upload.Send(t.Context(), store, outbox.OS{}, path, &entry)
+			_, err := upload.Send(t.Context(), store, outbox.OS{}, path, &entry, upload.Protection{})
 			if tc.want == nil && err != nil || !errors.Is(err, tc.want) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}
@@ -90,7 +90,7 @@ func TestSendComparesMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := outbox.Entry{Key: key, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:]), Metadata: map[string]string{"signature": "ab"}}
-	if _, err := upload.Send(t.Context(), store, outbox.OS{}, path, &e); !errors.Is(err, upload.ErrConflict) {
+	if _, err := upload.Send(t.Context(), store, outbox.OS{}, path, &e, upload.Protection{}); !errors.Is(err, upload.ErrConflict) {
 		t.Errorf("error %v, want %v", err, upload.ErrConflict)
 	}
 }
@@ -114,7 +114,7 @@ func TestSendIsBounded(t *testing.T) {
 			return memory.Fault{}
 		})
 		begin := time.Now()
-		_, err := upload.Send(t.Context(), store, outbox.OS{}, path, &outbox.Entry{Key: key, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])})
+		_, err := upload.Send(t.Context(), store, outbox.OS{}, path, &outbox.Entry{Key: key, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}, upload.Protection{})
 		if took, want := time.Since(begin), 2*time.Minute+12*time.Second; took != want {
 			t.Errorf("it took %s, want %s", took, want)
 		}
@@ -134,10 +134,16 @@ func TestFailureSpeaksInWordsOfOurs(t *testing.T) {
 		objectstore.ErrClockSkew:        receiverstatus.ReasonClockSkew,
 		objectstore.ErrThrottled:        receiverstatus.ReasonThrottled,
 		objectstore.ErrUnreachable:      receiverstatus.ReasonUnreachable,
+		objectstore.ErrNotImplemented:   receiverstatus.ReasonProtection,
+		objectstore.ErrKey:              receiverstatus.ReasonProtection,
+		objectstore.ErrBucketState:      receiverstatus.ReasonProtection,
+		objectstore.ErrRegion:           receiverstatus.ReasonOther,
+		upload.ErrEncryptionIgnored:     receiverstatus.ReasonEncryptionIgnored,
+		upload.ErrRetentionIgnored:      receiverstatus.ReasonRetentionIgnored,
 		errors.New("hunter2"):           receiverstatus.ReasonOther,
 	} {
 		f := upload.Failure(&objectstore.Error{Op: "put", Code: "Some", Err: err}, time.Now())
-		if f.Reason != want || f.Message == "" || strings.Contains(f.Message, "hunter2") || f.Code != "Some" {
+		if f.Reason != want || f.Message == "" || strings.Contains(f.Message, "hunter2") || f.Code != "Some" && f.Code != want {
 			t.Errorf("%v gives %+v, want reason %s", err, f, want)
 		}
 	}

@@ -59,7 +59,7 @@ func TestSendFromDamagedVolume(t *testing.T) {
 			if tc.fs == nil {
 				tc.fs = outbox.OS{}
 			}
-			_, err := upload.Send(t.Context(), store, tc.fs, path, &entry)
+			_, err := upload.Send(t.Context(), store, tc.fs, path, &entry, upload.Protection{})
 			if tc.want == nil && err != nil || !errors.Is(err, tc.want) {
 				t.Errorf("error %v, want %v", err, tc.want)
 			}

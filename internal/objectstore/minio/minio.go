@@ -153,7 +153,7 @@ func (s *store) Create(ctx context.Context, key string, body io.ReadSeeker, size
 	case unreadable != nil:
 		return &objectstore.Error{Op: objectstore.OpPut, Err: fmt.Errorf("reading the body: %w", unreadable)}
 	case err != nil:
-		return classify(ctx, objectstore.OpPut, err)
+		return unlocked(classify(ctx, objectstore.OpPut, err), o)
 	case info.ETag == "":
 		return &objectstore.Error{Op: objectstore.OpPut, Err: errAnswer}
 	case info.ChecksumSHA256 != "" && info.ChecksumSHA256 != checksum:

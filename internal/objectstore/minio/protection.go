@@ -1,6 +1,7 @@
 package minio
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -24,6 +25,16 @@ func protect(to *minio.PutObjectOptions, o objectstore.PutOptions) error {
 	}
 	to.Mode, to.RetainUntilDate = minio.RetentionMode(o.Retention.Mode), o.Retention.Until
 	return nil
+}
+
+// unlocked tells the refusal of a retention: servers have no code of its own
+// for a bucket without object lock.
+func unlocked(err error, o objectstore.PutOptions) error {
+	var e *objectstore.Error
+	if o.Retention.Mode != objectstore.RetentionNone && errors.As(err, &e) && e.Code == "InvalidRequest" {
+		e.Err = objectstore.ErrBucketState
+	}
+	return err
 }
 
 // kms asks for a key, or for the server's default key: minio-go would send an

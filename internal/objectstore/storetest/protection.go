@@ -108,6 +108,14 @@ func testRetentionDefault(t *testing.T, s AdminServer) Outcome {
 }
 
 func testRetentionUnlocked(t *testing.T, s AdminServer) Outcome {
-	return protect(t, created(t, s), objectstore.Encryption{},
-		objectstore.Retention{Mode: objectstore.RetentionGovernance, Until: time.Now().Add(time.Hour)})
+	b, body := created(t, s), []byte("x")
+	o := options(body)
+	o.Retention = objectstore.Retention{Mode: objectstore.RetentionGovernance, Until: time.Now().Add(time.Hour)}
+	err := b.Create(t.Context(), "key", bytes.NewReader(body), 1, o)
+	if err != nil {
+		wantError(t, "retention without object lock", err, objectstore.ErrBucketState, objectstore.ErrNotImplemented)
+	}
+	return outcome(t, err, func() bool {
+		return must[objectstore.Info](t)(b.Head(t.Context(), "key")).Retention.Meets(o.Retention)
+	})
 }
