@@ -3,10 +3,9 @@ package config_test
 
 import (
 	"bytes"
-	"net"
+	"encoding/json"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"testing"
 
@@ -34,52 +33,29 @@ func read(t *testing.T, path string, into any) {
 	}
 }
 
-// TestReceiverConfiguration: the receiver's volume holds every Secret that the
-// manager may write a part of its configuration to, and each may be missing.
-func TestReceiverConfiguration(t *testing.T) {
-	var s appsv1.StatefulSet
-	read(t, "receiver/statefulset.yaml", &s)
-	want := []string{manifests.ReceiverConfigName}
-	for i := range manifests.ReceiverShards {
-		want = append(want, manifests.ReceiverShardName(i))
-	}
-	var got []string
-	for _, v := range s.Spec.Template.Spec.Volumes {
-		if v.Projected == nil {
-			continue
-		}
-		for _, p := range v.Projected.Sources {
-			if p.Secret.Optional == nil || !*p.Secret.Optional {
-				t.Errorf("the Secret %s is not optional: the pod would not start without it", p.Secret.Name)
-			}
-			got = append(got, p.Secret.Name)
-		}
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("the volume projects %v, want %v", got, want)
-	}
-}
-
-// TestAddresses: the manager's configuration loads, and names the Service.
-func TestAddresses(t *testing.T) {
+// receiver is the StatefulSet that the manager makes with its configuration.
+func receiver(t *testing.T) *appsv1.StatefulSet {
+	t.Helper()
 	c, err := managerconfig.Load("manager/manager.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var s corev1.Service
-	read(t, "receiver/service.yaml", &s)
-	for address, want := range map[string]string{
-		c.Receiver.APIServerAddress: s.Spec.ClusterIP,
-		c.Receiver.Address:          s.Name + "." + s.Namespace + ".svc",
-	} {
-		host, port, err := net.SplitHostPort(address)
-		if err != nil || host != want || port != "8443" || s.Spec.Ports[0].Port != 8443 {
-			t.Errorf("the manager's configuration names %s, the Service is %s:%d", address, want, s.Spec.Ports[0].Port)
-		}
-	}
 	if c.Namespace != namespace {
 		t.Errorf("the installation is in %s, want %s", c.Namespace, namespace)
 	}
+	if c.Receiver.Workload == nil {
+		t.Fatal("nobody runs the receiver")
+	}
+	r := manifests.ReceiverWorkload{Namespace: c.Namespace, Workload: c.Receiver.Workload}
+	b, err := json.Marshal(r.StatefulSet(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &appsv1.StatefulSet{}
+	if err := json.Unmarshal(b, s); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // TestApply: a real API server takes everything without a warning, twice, and
@@ -108,9 +84,8 @@ func TestApply(t *testing.T) {
 	}
 
 	var deployment appsv1.Deployment
-	var set appsv1.StatefulSet
 	read(t, "manager/deployment.yaml", &deployment)
-	read(t, "receiver/statefulset.yaml", &set)
+	set := receiver(t)
 	client, err := kubernetes.NewForConfig(cp.Config)
 	if err != nil {
 		t.Fatal(err)

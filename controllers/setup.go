@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -25,6 +26,7 @@ import (
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/controllers/organizationtrail"
+	"github.com/trail-operator/trail-operator/controllers/receiver"
 	"github.com/trail-operator/trail-operator/controllers/trail"
 	"github.com/trail-operator/trail-operator/internal/managerconfig"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -82,7 +84,12 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 			return nil, err
 		}
 	}
+	var cached cache.Options
+	if made.Receiver != nil {
+		cached.ByObject = receiver.Cache(o.Config.Namespace)
+	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Cache:                         cached,
 		Scheme:                        scheme,
 		Metrics:                       metricsserver.Options{BindAddress: o.Config.MetricsBindAddress},
 		HealthProbeBindAddress:        o.Config.HealthBindAddress,
@@ -125,5 +132,11 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 			return nil, err
 		}
 	}
-	return mgr, nil
+	if made.Receiver == nil {
+		return mgr, nil
+	}
+	run := &receiver.Reconciler{
+		Client: mgr.GetClient(), Objects: made.Receiver, ClusterIP: made.ClusterIP, Events: mgr.GetEventRecorder("receiver-controller"),
+	}
+	return mgr, run.SetupWithManager(mgr)
 }

@@ -52,6 +52,11 @@ type Installation struct {
 	Expires     time.Time
 	ExpiresName string
 
+	// Receiver builds the objects that run the receiver, whose Service has the
+	// address ClusterIP; nil when somebody else runs it.
+	Receiver  *manifests.ReceiverWorkload
+	ClusterIP string
+
 	Publisher *Publisher
 }
 
@@ -61,6 +66,10 @@ type ensurer struct {
 	config *managerconfig.Config
 	clock  clock.PassiveClock
 	in     *Installation
+
+	username string                 // of the manager
+	kept     map[string]string      // data of the ConfigMap of the installation
+	receiver managerconfig.Receiver // with all addresses
 
 	ca, server pki.KeyPair
 	signing    []byte // PEM
@@ -78,9 +87,11 @@ func Ensure(ctx context.Context, c client.Client, config *managerconfig.Config, 
 		do   func(context.Context) error
 	}{
 		{"identity", e.identity},
+		{"address of the receiver", e.address},
+		{"description", e.describe},
 		{"certificates", e.certificates},
 		{"signing key", e.signingKey},
-		{"receiver configuration", e.receiver},
+		{"receiver configuration", e.render},
 	} {
 		if err := step.do(ctx); err != nil {
 			return nil, fmt.Errorf("installation: %s: %w", step.name, err)
@@ -94,8 +105,8 @@ func (e *ensurer) identity(ctx context.Context) error {
 	if err := e.client.Create(ctx, &review); err != nil {
 		return fmt.Errorf("asking the API server who the manager is: %w", err)
 	}
-	username := review.Status.UserInfo.Username
-	e.in.Manager = manifests.Subject(username)
+	e.username = review.Status.UserInfo.Username
+	e.in.Manager = manifests.Subject(e.username)
 
 	account := e.config.Account
 	if account == "" {
@@ -124,9 +135,15 @@ func (e *ensurer) identity(ctx context.Context) error {
 	e.in.Installation = receiverconfig.Installation{
 		UID: uid, Account: account, Region: e.config.Region, Organization: e.config.Organization,
 	}
-	return e.client.Apply(ctx, manifests.Installation(e.config.Namespace, e.in.Installation,
-		"https://"+e.config.Receiver.APIServerAddress, username),
-		client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
+	e.kept = kept.Data
+	return nil
+}
+
+// describe writes down what the configuration says now.
+func (e *ensurer) describe(ctx context.Context) error {
+	return e.client.Apply(ctx, manifests.Installation(e.config.Namespace, e.in.Installation, manifests.Described{
+		ReceiverURL: "https://" + e.receiver.APIServerAddress, Manager: e.username, ClusterIP: e.in.ClusterIP,
+	}), client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
 }
 
 // secret reads a Secret, or creates the one that fresh makes.

@@ -67,7 +67,7 @@ func (e *ensurer) certificates(ctx context.Context) error {
 // serverCertificate returns the receiver's certificate. It is issued anew when the
 // configuration names the receiver differently.
 func (e *ensurer) serverCertificate(ctx context.Context) (pki.KeyPair, error) {
-	names := e.config.Receiver.ServerNames()
+	names := e.receiver.ServerNames()
 	issue := func() (pki.KeyPair, error) { return e.ca.IssueServer(e.clock.Now(), names...) }
 	pair, err := e.certificate(ctx, manifests.ServerCertName, issue)
 	if err != nil {
@@ -151,8 +151,8 @@ func (e *ensurer) signingKey(ctx context.Context) error {
 	return nil
 }
 
-// receiver renders the installation's part of the receiver's configuration.
-func (e *ensurer) receiver(ctx context.Context) error {
+// render renders the installation's part of the receiver's configuration.
+func (e *ensurer) render(ctx context.Context) error {
 	return e.in.Publisher.SetBase(ctx, Base{
 		Config: receiverconfig.Config{
 			Installation:        e.in.Installation,

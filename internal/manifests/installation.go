@@ -18,6 +18,7 @@ const (
 	InstallationOrganization = "organization"
 	InstallationReceiverURL  = "receiverURL" // https://host:port as API servers reach it
 	InstallationManager      = "manager"     // user name of the manager, to whom tenants grant access
+	InstallationClusterIP    = "clusterIP"   // of the receiver's Service, which gets it again when it is made anew
 )
 
 // Identity builds the ConfigMap that keeps what is drawn once: the UID of the
@@ -29,13 +30,24 @@ func Identity(namespace, uid, account string) *corev1.ConfigMap {
 	}
 }
 
+// Described is what the ConfigMap InstallationName says besides what was drawn.
+type Described struct {
+	ReceiverURL string // https://host:port as API servers reach it
+	Manager     string // user name of the manager
+	ClusterIP   string // of the receiver's Service; empty when somebody else runs the receiver
+}
+
 // Installation builds the rest of the same ConfigMap: what the configuration
 // says now, for the command line to read.
-func Installation(namespace string, in receiverconfig.Installation, receiverURL, manager string) *corev1ac.ConfigMapApplyConfiguration {
-	return corev1ac.ConfigMap(InstallationName, namespace).WithLabels(labels("manager")).WithData(map[string]string{
+func Installation(namespace string, in receiverconfig.Installation, d Described) *corev1ac.ConfigMapApplyConfiguration {
+	cm := corev1ac.ConfigMap(InstallationName, namespace).WithLabels(labels("manager")).WithData(map[string]string{
 		InstallationUID: in.UID, InstallationAccount: in.Account, InstallationRegion: in.Region,
-		InstallationOrganization: in.Organization, InstallationReceiverURL: receiverURL, InstallationManager: manager,
+		InstallationOrganization: in.Organization, InstallationReceiverURL: d.ReceiverURL, InstallationManager: d.Manager,
 	})
+	if d.ClusterIP != "" {
+		cm.WithData(map[string]string{InstallationClusterIP: d.ClusterIP})
+	}
+	return cm
 }
 
 // Keys of the Secrets with certificates, beside those of kubernetes.io/tls.

@@ -3,6 +3,8 @@
 // function of its arguments.
 package manifests
 
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 // Names of the objects of one installation, all in its namespace.
 const (
 	// InstallationName is the ConfigMap that says what this installation is.
@@ -47,3 +49,6 @@ const FieldOwner = "trail-operator/manager"
 func labels(component string) map[string]string {
 	return map[string]string{labelManagedBy: projectName, labelPartOf: projectName, labelComponent: component}
 }
+
+// IsOurs reports whether the manager has made the object.
+func IsOurs(o metav1.Object) bool { return o.GetLabels()[labelManagedBy] == projectName }

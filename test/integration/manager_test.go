@@ -96,13 +96,18 @@ healthBindAddress: "127.0.0.1:0"
 // is called.
 func start(t *testing.T, e *env) (stop func()) {
 	t.Helper()
+	return startWith(t, e, config(t))
+}
+
+func startWith(t *testing.T, e *env, c *managerconfig.Config) (stop func()) {
+	t.Helper()
 	cfg, err := controlPlane.ClientConfig(managerUser, "system:serviceaccounts", "system:serviceaccounts:"+installed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := controllers.NewManager(ctx, cfg, controllers.Options{
-		Config: config(t), Open: e.open, Receiver: e.receiver, PollReceiver: 50 * time.Millisecond,
+		Config: c, Open: e.open, Receiver: e.receiver, PollReceiver: 50 * time.Millisecond,
 		Clock: e.clock, Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
