@@ -18,7 +18,7 @@ GOLANGCI_LINT   = "$$($(ASSETS) --path golangci-lint)"
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*##"; print "usage: make TARGET [NAME=VALUE]" } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*##/ { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*##/ { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Build
 
@@ -78,6 +78,10 @@ demo: ## Run the whole story on this machine; KEEP=1 leaves it running.
 .PHONY: test
 test: ## Run all tests, with the race detector, against real servers.
 	bash hack/test.sh
+
+.PHONY: e2e
+e2e: ## Install the operator on a real cluster of one node and use it (root, Debian); KEEP=1 keeps the logs.
+	TRAIL_E2E=1 TRAIL_E2E_KEEP=$(KEEP) go test -count=1 -timeout 30m -v ./test/e2e
 
 BENCH     ?= .
 SOAK      ?= 30m

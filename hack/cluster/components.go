@@ -63,6 +63,8 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		"--proxy-client-cert-file=" + c.pki("front-proxy-client.crt"), "--proxy-client-key-file=" + c.pki("front-proxy-client.key"),
 		"--service-account-issuer=https://kubernetes.default.svc",
 		"--service-account-key-file=" + c.pki("service-accounts.crt"), "--service-account-signing-key-file=" + c.pki("service-accounts.key"),
+		// Else it waits a minute for those who watch, and those do not go.
+		"--shutdown-watch-termination-grace-period=1s",
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
 	}
 	if _, err := c.component(ctx, "kube-apiserver", slices.Concat(args, c.apiServerFlags)...); err != nil {

@@ -39,7 +39,7 @@ func ServeDNS(ctx context.Context, kubeconfig, address string) error {
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(ctx, func() { conn.Close() })
+	context.AfterFunc(ctx, func() { _ = conn.Close() })
 	query := make([]byte, 512)
 	for {
 		n, from, err := conn.ReadFrom(query)

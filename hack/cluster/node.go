@@ -67,7 +67,7 @@ func startNode(ctx context.Context, program, dir string) (*node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the node's namespaces: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { ready.SetReadDeadline(time.Now()) })
+	stop := context.AfterFunc(ctx, func() { _ = ready.SetReadDeadline(time.Now()) })
 	defer stop()
 	if line, err := bufio.NewReader(ready).ReadString('\n'); err != nil || line != "ready\n" {
 		return nil, errors.Join(fmt.Errorf("the node did not start: %s", tail(log.Name())), n.kill())
