@@ -43,10 +43,12 @@ func (h *handler) serveCloudTrail(w http.ResponseWriter, r *http.Request) {
 	operations := map[string]func(*http.Request, []byte) (any, error){
 		"DescribeTrails": h.describeTrails,
 		"ListPublicKeys": h.listPublicKeys,
+		// Of Organizations, which clients look for at the same address.
+		"DescribeOrganization": h.describeOrganization,
 	}
 	do, ok := operations[operation]
 	if !ok {
-		h.answer(w, nil, badRequest("UnsupportedOperationException", "This endpoint answers DescribeTrails and ListPublicKeys only."))
+		h.answer(w, nil, badRequest("UnsupportedOperationException", "This endpoint answers DescribeTrails, ListPublicKeys and DescribeOrganization only."))
 		return
 	}
 	out, err := do(r, body)
@@ -113,10 +115,28 @@ func (h *handler) describeTrails(r *http.Request, body []byte) (any, error) {
 		}
 		out.TrailList = append(out.TrailList, describedTrail{
 			Name: t.Name, S3BucketName: t.Bucket, S3KeyPrefix: t.Prefix, HomeRegion: t.Region,
-			TrailARN: t.ARN, LogFileValidationEnabled: t.Validation,
+			TrailARN: t.ARN, LogFileValidationEnabled: t.Validation, IsOrganizationTrail: t.Organization != "",
 		})
 	}
 	return out, nil
+}
+
+// describeOrganization names the organization of the trails. All trails of one
+// installation are of the same one.
+func (h *handler) describeOrganization(r *http.Request, _ []byte) (any, error) {
+	trails, err := h.source.Trails(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range trails {
+		if t.Organization != "" {
+			type organization struct {
+				ID string `json:"Id"`
+			}
+			return struct{ Organization organization }{organization{t.Organization}}, nil
+		}
+	}
+	return nil, badRequest("AWSOrganizationsNotInUseException", "This installation has no organization ID.")
 }
 
 type listedKey struct {

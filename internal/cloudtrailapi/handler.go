@@ -1,6 +1,7 @@
 // Package cloudtrailapi answers the unmodified AWS CLI and SDKs on one address:
-// a read-only part of CloudTrail's API (JSON 1.1), and the part of S3 that
-// reading log files needs, passed through to the bucket.
+// a read-only part of CloudTrail's API (JSON 1.1), the one call to Organizations
+// that validates the trail of an organization, and the part of S3 that reading
+// log files needs, passed through to the bucket.
 //
 // It does not check who asks. Serve it to its own user only, on the loopback
 // interface.
@@ -23,6 +24,9 @@ type Trail struct {
 	Region string // of the installation
 	Bucket string
 	Prefix string
+	// Organization is the organization ID in the keys of its objects, empty where
+	// they have none. Clients ask for it only where there is one.
+	Organization string
 	// Validation is true when the trail has digests.
 	Validation bool
 }

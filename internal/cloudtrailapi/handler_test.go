@@ -34,7 +34,7 @@ type source struct {
 
 func (s *source) Trails(context.Context) ([]Trail, error) {
 	return []Trail{
-		{Name: s.Name, ARN: s.ARN(), Region: s.Layout.Region, Bucket: s.Trail.Bucket, Prefix: s.Layout.Prefix, Validation: true},
+		{Name: s.Name, ARN: s.ARN(), Region: s.Layout.Region, Bucket: s.Trail.Bucket, Prefix: s.Layout.Prefix, Organization: s.Layout.Organization, Validation: true},
 		{Name: "other", ARN: "arn:other", Region: "eu-lab-1", Bucket: "other"},
 	}, s.err
 }
@@ -95,6 +95,25 @@ func TestDescribeTrails(t *testing.T) {
 	}
 }
 
+func TestDescribeOrganization(t *testing.T) {
+	const operation = "AWSOrganizationsV20161128.DescribeOrganization"
+	if w := request(t, newSource(t), http.MethodPost, "/", operation, "{}"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "AWSOrganizationsNotInUseException") {
+		t.Errorf("without an organization: %d %s", w.Code, w.Body)
+	}
+	s := newSource(t)
+	s.Layout.Organization = "o-0123456789"
+	if w := request(t, s, http.MethodPost, "/", operation, "{}"); w.Code != http.StatusOK || w.Body.String() != `{"Organization":{"Id":"o-0123456789"}}` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	w := request(t, s, http.MethodPost, "/", "CloudTrail_20131101.DescribeTrails", "{}")
+	var out struct {
+		TrailList []struct{ IsOrganizationTrail bool } `json:"trailList"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || len(out.TrailList) != 2 || !out.TrailList[0].IsOrganizationTrail || out.TrailList[1].IsOrganizationTrail {
+		t.Errorf("%v %s", err, w.Body)
+	}
+}
+
 func TestListPublicKeys(t *testing.T) {
 	s := newSource(t)
 	w := request(t, s, http.MethodPost, "/", "CloudTrail_20131101.ListPublicKeys", `{"StartTime":1.5,"EndTime":1772300000}`)
@@ -123,6 +142,7 @@ func TestCloudTrailErrors(t *testing.T) {
 		"a wrong range":     {s, "CloudTrail_20131101.ListPublicKeys", `{"StartTime":2,"EndTime":1}`, 400, "InvalidTimeRangeException"},
 		"a large body":      {s, "CloudTrail_20131101.DescribeTrails", strings.Repeat(" ", maxBody+1), 400, "RequestEntityTooLarge"},
 		"a broken source":   {broken, "CloudTrail_20131101.DescribeTrails", "{}", 500, "InternalFailure"},
+		"broken trails":     {broken, "AWSOrganizationsV20161128.DescribeOrganization", "{}", 500, "InternalFailure"},
 		"broken keys":       {broken, "CloudTrail_20131101.ListPublicKeys", "{}", 500, "InternalFailure"},
 	} {
 		w := request(t, tc.source, http.MethodPost, "/", tc.operation, tc.body)

@@ -108,16 +108,27 @@ func onServer(t *testing.T, server *testenv.S3Server, name string) *bucket {
 // key that was rotated on the way, and serves it.
 func newBucket(t *testing.T, b backend, name string) *bucket {
 	t.Helper()
-	bk := b.open(t, name)
+	bk := fill(t, b.open(t, name), func(bk *bucket) *verifytest.Trail { return verifytest.New(t, bk.store, name, bk.start) })
+	bk.serve(t)
+	return bk
+}
+
+// serve answers clients for the bucket.
+func (b *bucket) serve(t *testing.T) {
+	server := httptest.NewServer(cloudtrailapi.New(b, testr.New(t)))
+	t.Cleanup(server.Close)
+	b.endpoint = server.URL
+}
+
+// fill writes the trail that begin has begun.
+func fill(t *testing.T, bk *bucket, begin func(*bucket) *verifytest.Trail) *bucket {
+	t.Helper()
 	bk.start = time.Now().UTC().Truncate(time.Hour).Add(-5*time.Hour + 20*time.Minute)
-	bk.Trail = verifytest.New(t, bk.store, name, bk.start)
+	bk.Trail = begin(bk)
 	bk.Hours(t, 3, 2)
 	bk.Rotate(t)
 	bk.Hours(t, 2, 2)
 	bk.finish(t)
-	server := httptest.NewServer(cloudtrailapi.New(bk, testr.New(t)))
-	t.Cleanup(server.Close)
-	bk.endpoint = server.URL
 	return bk
 }
 
@@ -130,7 +141,8 @@ func (b *bucket) finish(t *testing.T) {
 // Trails implements cloudtrailapi.Source.
 func (b *bucket) Trails(context.Context) ([]cloudtrailapi.Trail, error) {
 	return []cloudtrailapi.Trail{{
-		Name: b.Name, ARN: b.ARN(), Region: b.Layout.Region, Bucket: b.Trail.Bucket, Prefix: b.Layout.Prefix, Validation: true,
+		Name: b.Name, ARN: b.ARN(), Region: b.Layout.Region, Bucket: b.Trail.Bucket, Prefix: b.Layout.Prefix,
+		Organization: b.Layout.Organization, Validation: true,
 	}}, nil
 }
 

@@ -48,6 +48,12 @@ func installed(t *testing.T) []awsCLI {
 	return found
 }
 
+// organizationsRuleSet leads every request for Organizations to one server.
+const organizationsRuleSet = `{"version": "1.0",
+"parameters": {"Region": {"builtIn": "AWS::Region", "required": false, "documentation": "region", "type": "String"}},
+"rules": [{"conditions": [], "type": "endpoint", "endpoint": {"url": "%[1]s",
+  "properties": {"authSchemes": [{"name": "sigv4", "signingName": "organizations", "signingRegion": "us-east-1"}]}, "headers": {}}}]}`
+
 // ruleSet leads every request for S3 to one server, in path style.
 const ruleSet = `{"version": "1.0",
 "parameters": {
@@ -63,21 +69,26 @@ const ruleSet = `{"version": "1.0",
 
 // validate runs `aws cloudtrail validate-logs` and returns what it printed and
 // its exit code.
-func (c awsCLI) validate(t *testing.T, b *bucket) (string, int) {
+func (c awsCLI) validate(t *testing.T, b *bucket, flags ...string) (string, int) {
 	t.Helper()
 	home := t.TempDir()
-	rules := filepath.Join(home, "models", "s3", "2006-03-01")
-	if err := os.MkdirAll(rules, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(rules, "endpoint-rule-set-1.json"), fmt.Appendf(nil, ruleSet, b.endpoint), 0o600); err != nil {
-		t.Fatal(err)
+	for service, rules := range map[string]string{"s3/2006-03-01": ruleSet, "organizations/2016-11-28": organizationsRuleSet} {
+		dir := filepath.Join(home, "models", service)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, "endpoint-rule-set-1.json"), fmt.Appendf(nil, rules, b.endpoint), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, c.path, "--endpoint-url", b.endpoint, "--region", b.Layout.Region,
+	args := append([]string{
+		"--endpoint-url", b.endpoint, "--region", b.Layout.Region,
 		"cloudtrail", "validate-logs", "--verbose", "--trail-arn", b.ARN(),
-		"--start-time", b.start.Add(-time.Hour).Format(time.RFC3339), "--end-time", time.Now().UTC().Add(time.Hour).Format(time.RFC3339))
+		"--start-time", b.start.Add(-time.Hour).Format(time.RFC3339), "--end-time", time.Now().UTC().Add(time.Hour).Format(time.RFC3339),
+	}, flags...)
+	cmd := exec.CommandContext(ctx, c.path, args...)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C.UTF-8", "AWS_PAGER=",
 		"AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1",
