@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/controllers/eventselector"
 	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/controllers/organizationtrail"
 	"github.com/trail-operator/trail-operator/controllers/receiver"
@@ -131,6 +132,12 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 		if err := trails.SetupWithManager(mgr); err != nil {
 			return nil, err
 		}
+	}
+	selectors := &eventselector.Reconciler{
+		Client: mgr.GetClient(), Namespace: o.Config.Namespace, Events: mgr.GetEventRecorder("eventselector-controller"), Clock: o.Clock,
+	}
+	if err := selectors.SetupWithManager(mgr); err != nil {
+		return nil, err
 	}
 	if made.Receiver == nil {
 		return mgr, nil

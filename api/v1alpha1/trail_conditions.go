@@ -30,6 +30,7 @@ const (
 	ReasonConfigurationInForce = "ConfigurationInForce" // Receiving
 	ReasonDelivered            = "Delivered"            // Delivering
 	ReasonDigestDelivered      = "DigestDelivered"      // DigestsCurrent
+	ReasonCompiled             = "Compiled"             // Ready, of an EventSelector
 )
 
 // Reasons of conditions that are Unknown or Reconciling.

@@ -42,6 +42,11 @@ type TrailStatus struct {
 	// +optional
 	RecordedGeneration int64 `json:"recordedGeneration,omitempty"`
 
+	// recordedSelection is the newest selection that the records of the trail
+	// tell of. Absent, it is that of a new trail: all management events.
+	// +optional
+	RecordedSelection *RecordedSelection `json:"recordedSelection,omitempty"`
+
 	// latestDelivery is the newest log file in the bucket.
 	// +optional
 	LatestDelivery *LatestDelivery `json:"latestDelivery,omitempty"`
@@ -68,6 +73,20 @@ type TrailStatus struct {
 	// the last 24 hours.
 	// +optional
 	DeliveredBytesPerDay int64 `json:"deliveredBytesPerDay,omitempty"`
+}
+
+// RecordedSelection is a selection that stands in the trail as an event of its
+// own: PutEventSelectors.
+type RecordedSelection struct {
+	// sha256 is the hex SHA-256 of the selection.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	SHA256 string `json:"sha256,omitempty"`
+
+	// changes is the number of events PutEventSelectors so far. It tells a
+	// selection from the same one earlier.
+	// +optional
+	Changes int64 `json:"changes,omitempty"`
 }
 
 // LatestDelivery is the newest log file that the bucket confirmed.

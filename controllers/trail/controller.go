@@ -93,6 +93,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named(r.Kind.Name()).
 		For(object, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
 		Watches(object, r.siblings()).
+		Watches(&v1alpha1.EventSelector{}, r.referrers(), builder.WithPredicates(selectionChanged)).
 		WatchesRawSource(source.Channel(r.Poller.subscribe(r.Kind), &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: workers}).
 		Complete(r)
@@ -128,9 +129,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 		s.admit,
 		s.readCredentials,
 		s.checkBucket,
+		s.selectEvents,
 		s.announceStop,
 		s.render,
 		s.announceStart,
+		s.announceSelection,
 	} {
 		if err := step(ctx); err != nil {
 			return s.outcome(ctx, err)

@@ -81,6 +81,7 @@ type view struct {
 	Known                   bool
 	Generation              int64
 	Start                   uint64
+	Selection               string
 	Flushed, Delivered      bool
 	Digested, Skewed        bool
 	Delivery, Digest        string
@@ -99,6 +100,7 @@ func viewOf(s *receiverstatus.Status, t *receiverstatus.Trail) view {
 		return v
 	}
 	v.Known, v.Generation, v.Start, v.Flushed = true, t.Generation, t.StartPosition, t.Flushed
+	v.Selection = t.SelectionSHA256
 	v.Delivered, v.Digested, v.Skewed = t.LastDelivery != nil, t.LastDigest != nil, t.ClockSkewSeconds != 0
 	if t.DeliveryError != nil {
 		v.Delivery = t.DeliveryError.Reason + "/" + t.DeliveryError.Code

@@ -37,6 +37,8 @@ type scope struct {
 	// nil when it was not there.
 	rendered    *receiverconfig.Trail
 	credentials *manifests.Credentials
+	// selection is what selectEvents found.
+	selection v1alpha1.EventSelection
 	// retry is when a problem is worth another look; 0 means retrySoon.
 	retry time.Duration
 }

@@ -43,7 +43,7 @@ func (s *scope) validate(ctx context.Context) error {
 	if name := s.trail.CloudTrailName(); !v1alpha1.IsCloudTrailName(name) {
 		return status.Invalid("The CloudTrail name of this trail, %s, has two of the characters . _ - beside each other. Use a namespace without a double hyphen in its name.", name)
 	}
-	if _, err := selector.Compile(s.trail.Selection(), s.trail.Namespace); err != nil {
+	if err := selector.Validate(s.trail.Selection()); err != nil {
 		return status.Invalid("The field spec.eventSelectors is invalid: %v", err)
 	}
 	if ca := s.trail.Spec.Destination.CA; ca != "" {
@@ -80,11 +80,13 @@ func (s *scope) waitForGrant() time.Duration {
 }
 
 // homeNamespace holds the Secrets and EventSelectors that the trail names.
-func (s *scope) homeNamespace() string {
-	if s.trail.IsOrganizationTrail() {
-		return s.Config.Namespace
+func (s *scope) homeNamespace() string { return s.homeOf(s.trail) }
+
+func (r *Reconciler) homeOf(t *v1alpha1.Trail) string {
+	if t.IsOrganizationTrail() {
+		return r.Config.Namespace
 	}
-	return s.trail.Namespace
+	return t.Namespace
 }
 
 func (s *scope) readCredentials(ctx context.Context) error {
@@ -137,7 +139,9 @@ func (s *scope) render(ctx context.Context) error {
 		d := s.rendered.Destination
 		c = &manifests.Credentials{AccessKeyID: d.AccessKeyID, SecretAccessKey: d.SecretAccessKey, SessionToken: d.SessionToken}
 	}
-	err := s.Installation.Publisher.Put(ctx, manifests.Trail(s.trail, s.Installation.Installation, *c, s.reach()))
+	file := manifests.Trail(s.trail, s.Installation.Installation, *c, s.reach())
+	file.Selection = s.selection
+	err := s.Installation.Publisher.Put(ctx, file)
 	if errors.Is(err, installation.ErrTooLarge) {
 		return &status.Problem{
 			Reason:  v1alpha1.ReasonConfigurationTooLarge,

@@ -16,6 +16,7 @@ import (
 	"github.com/trail-operator/trail-operator/internal/outbox"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/selector"
 	"github.com/trail-operator/trail-operator/internal/signing"
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
@@ -114,6 +115,9 @@ func (p *Pipeline) applyTrail(config *receiverconfig.Trail) error {
 		MaxAge: time.Duration(config.MaxFileAgeSeconds) * time.Second, MaxSize: int64(config.MaxFileSizeMiB) << 20,
 	}
 	if n := len(generations); n == 0 || !same(generations[n-1], want) {
+		if _, err := selector.Compile(want.Selection, want.Namespace); err != nil {
+			return fmt.Errorf("its selection is refused: %w", err)
+		}
 		want.Start = p.Spool.Tail()
 		want.Ordinal = 1
 		if n > 0 {
@@ -141,6 +145,7 @@ func (p *Pipeline) applyTrail(config *receiverconfig.Trail) error {
 	t.stored = raw
 	t.mu.Lock()
 	t.generations, t.config, t.layout = generations, *config, layout
+	t.selection = receiverconfig.SelectionSHA256(config.Selection)
 	t.mu.Unlock()
 	if !known {
 		p.trails[config.UID] = t

@@ -31,7 +31,7 @@ func (p *Pipeline) Status() receiverstatus.Status {
 func (t *trail) status() receiverstatus.Trail {
 	t.mu.Lock()
 	g := t.generations[len(t.generations)-1]
-	counts := t.counts
+	counts, selection := t.counts, t.selection
 	t.mu.Unlock()
 	d := t.deliverer
 	hour := t.p.Clock.Now().Unix() / 3600
@@ -44,7 +44,7 @@ func (t *trail) status() receiverstatus.Trail {
 		}
 	}
 	return receiverstatus.Trail{
-		UID: t.uid, Generation: g.Number, StartPosition: uint64(g.Start),
+		UID: t.uid, Generation: g.Number, StartPosition: uint64(g.Start), SelectionSHA256: selection,
 		Flushed: g.Suspended && t.drained.Load() == g.Ordinal && d.pending.files == 0 && d.pending.digests == 0 && d.state.Chain == nil,
 		Counts: receiverstatus.Counts{
 			Accepted: counts.Accepted, SelectedOut: counts.SelectedOut,

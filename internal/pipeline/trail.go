@@ -40,6 +40,7 @@ type trail struct {
 	config      receiverconfig.Trail // the newest
 	layout      record.Layout
 	stored      []byte        // generations as last stored; of Apply alone
+	selection   string        // receiverconfig.SelectionSHA256 of the newest
 	counts      outbox.Cursor // as last stored, for the status
 
 	// drained is the ordinal of the generation in force, once the reader

@@ -100,6 +100,10 @@ type Trail struct {
 	LastHead *record.Head `json:"lastHead,omitempty"`
 }
 
+// SelectionSHA256 is the hex SHA-256 by which manager and receiver compare
+// selections: the receiver reports that of the one in force.
+func SelectionSHA256(s v1alpha1.EventSelection) string { return record.HexSHA256(record.MustJSON(s)) }
+
 // Destination is a bucket with the credentials to write to it.
 type Destination struct {
 	Endpoint        string `json:"endpoint,omitempty"`

@@ -10,14 +10,15 @@ import (
 const (
 	OwnEventSource = "cloudtrail.trail-operator.io"
 
-	EventCreateTrail      = "CreateTrail"
-	EventUpdateTrail      = "UpdateTrail"
-	EventDeleteTrail      = "DeleteTrail"
-	EventStartLogging     = "StartLogging"
-	EventStopLogging      = "StopLogging"
-	EventEventQuarantined = "EventQuarantined"
-	EventEventsLost       = "EventsLost"
-	EventObjectConflict   = "ObjectConflict"
+	EventCreateTrail       = "CreateTrail"
+	EventUpdateTrail       = "UpdateTrail"
+	EventDeleteTrail       = "DeleteTrail"
+	EventStartLogging      = "StartLogging"
+	EventStopLogging       = "StopLogging"
+	EventPutEventSelectors = "PutEventSelectors"
+	EventEventQuarantined  = "EventQuarantined"
+	EventEventsLost        = "EventsLost"
+	EventObjectConflict    = "ObjectConflict"
 )
 
 // OwnEvent is something that this installation itself has to record: a change

@@ -2,6 +2,7 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -74,10 +75,13 @@ func (o *Observation) deleting() bool { return !o.Trail.DeletionTimestamp.IsZero
 
 func (o *Observation) stopped() bool { return o.Trail.Spec.Suspend || o.deleting() }
 
-// withheld: the receiver does not get the trail, and the bucket is not why.
+// withheld: the receiver does not get the trail as it is, and the bucket is not why.
 func (o *Observation) withheld() bool {
 	return o.Problem != nil &&
-		(o.Problem.Reason == v1alpha1.ReasonConfigurationTooLarge || o.Problem.Reason == v1alpha1.ReasonTooManyTrails)
+		slices.Contains([]string{
+			v1alpha1.ReasonConfigurationTooLarge, v1alpha1.ReasonTooManyTrails,
+			v1alpha1.ReasonEventSelectorNotFound, v1alpha1.ReasonEventSelectorInvalid,
+		}, o.Problem.Reason)
 }
 
 func (o *Observation) bucket() state {

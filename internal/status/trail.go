@@ -23,6 +23,9 @@ type Observation struct {
 	Claimed bool
 	// Rendered: the receiver's configuration holds this generation.
 	Rendered bool
+	// Selection is receiverconfig.SelectionSHA256 of the selection that was
+	// rendered; empty when none was, and the receiver's does not matter.
+	Selection string
 	// Receiver is its last answer; nil when it does not answer.
 	Receiver *receiverstatus.Status
 	// Expired says which certificate of the installation has expired, and what
@@ -44,10 +47,12 @@ func (o *Observation) entry() *receiverstatus.Trail {
 	return nil
 }
 
-// InForce reports whether the receiver runs the present generation.
+// InForce reports whether the receiver runs the present generation with the
+// present selection.
 func (o *Observation) InForce() bool {
 	e := o.entry()
-	return o.Rendered && e != nil && e.Generation >= o.Trail.Generation
+	return o.Rendered && e != nil && e.Generation >= o.Trail.Generation &&
+		(o.Selection == "" || o.Selection == e.SelectionSHA256)
 }
 
 // Flushed reports whether the receiver has nothing left to deliver for a

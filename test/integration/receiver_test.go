@@ -92,8 +92,9 @@ func (r *receiver) Status(ctx context.Context) (*receiverstatus.Status, error) {
 	for _, t := range r.loaded.Trails {
 		state := r.trails[t.UID]
 		state.UID = t.UID
-		if state.Generation != t.Generation {
-			state.Generation, state.StartPosition = t.Generation, state.StartPosition+10
+		selection := receiverconfig.SelectionSHA256(t.Selection)
+		if state.Generation != t.Generation || state.SelectionSHA256 != selection {
+			state.Generation, state.SelectionSHA256, state.StartPosition = t.Generation, selection, state.StartPosition+10
 		}
 		r.trails[t.UID] = state
 		s.Trails = append(s.Trails, state)
