@@ -41,12 +41,13 @@ clean: ## Remove what was built here; the cache of tools stays.
 ##@ Develop
 
 .PHONY: generate
-generate: ## Generate deep copies, config/crd and config/rbac from the Go markers.
+generate: ## Generate deep copies, config/crd, config/rbac and what the chart takes of them.
 	gen=$(CONTROLLER_GEN); \
 	"$$gen" object crd paths=./api/... output:crd:artifacts:config=config/crd; \
 	if grep -rqs '+kubebuilder:rbac' controllers; then \
 		"$$gen" rbac:roleName=trail-operator-manager paths=./controllers/... output:rbac:artifacts:config=config/rbac; \
 	fi
+	go run ./hack/chart
 
 .PHONY: fmt
 fmt: ## Format the Go sources.
@@ -62,7 +63,7 @@ lint: ## Run golangci-lint, with the project's import rules.
 
 .PHONY: verify
 verify: generate ## Fail if what is generated differs from what is committed.
-	@stale=$$(git status --porcelain -- api config); \
+	@stale=$$(git status --porcelain -- api config charts); \
 	if [ -n "$$stale" ]; then \
 		echo "these files differ from what is committed; commit what make generate writes:" >&2; \
 		echo "$$stale" >&2; \

@@ -25,8 +25,14 @@ import (
 	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
 )
 
+const defaultConfig = "/etc/trail-operator/manager.yaml"
+
 func main() {
-	if err := run(ctrl.SetupSignalHandler(), os.Args[1:]); err != nil {
+	command, args := run, os.Args[1:]
+	if len(args) > 0 && args[0] == "check" {
+		command, args = check, args[1:]
+	}
+	if err := command(ctrl.SetupSignalHandler(), args); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "manager:", err)
 		}
@@ -37,7 +43,7 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	config.RegisterFlags(flags) // --kubeconfig
-	path := flags.String("config", "/etc/trail-operator/manager.yaml", "the manager's configuration `file`")
+	path := flags.String("config", defaultConfig, "the manager's configuration `file`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

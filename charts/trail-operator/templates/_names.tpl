@@ -1,0 +1,44 @@
+{{- /* Labels of an object: (dict "root" $ "component" "manager" "labels" more). */ -}}
+{{- define "trail-operator.labels" -}}
+{{- $given := merge (dict) (default dict .labels) .root.Values.commonLabels -}}
+{{- $own := dict
+  "app.kubernetes.io/name" (printf "trail-%s" .component)
+  "app.kubernetes.io/instance" .root.Release.Name
+  "app.kubernetes.io/version" (.root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | trimSuffix "-")
+  "app.kubernetes.io/component" .component
+  "app.kubernetes.io/part-of" "trail-operator"
+  "app.kubernetes.io/managed-by" .root.Release.Service
+  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
+-}}
+{{- toYaml (merge $own $given) -}}
+{{- end -}}
+
+{{- /* An image: (dict "root" $ "image" .Values.image.manager). */ -}}
+{{- define "trail-operator.image" -}}
+{{- with .root.Values.image.registry }}{{ trimSuffix "/" . }}/{{ end -}}
+{{- .image.repository -}}
+{{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}{{ end -}}
+{{- end -}}
+
+{{- /* The manager's configuration file: all values but those of the chart's own,
+and what follows from these. The manager refuses fields that it does not know. */ -}}
+{{- define "trail-operator.config" -}}
+{{- $region := required "region is required: where the cluster runs, such as eu-central-1. It stands in every object key, so choose it once (--set region=...)" .Values.region -}}
+{{- $config := omit (deepCopy .Values) "commonLabels" "crds" "global" "image" "manager" "metrics" "rbac" -}}
+{{- $config = merge $config (dict
+  "apiVersion" "config.trail-operator.io/v1alpha1"
+  "kind" "ManagerConfig"
+  "namespace" .Release.Namespace
+  "leaderElection" true) -}}
+{{- if .Values.metrics.enabled -}}
+{{- $_ := set $config "metricsBindAddress" (printf ":%d" (int .Values.metrics.port)) -}}
+{{- end -}}
+{{- if $config.receiver.workload -}}
+{{- $workload := $config.receiver.workload -}}
+{{- $_ := set $workload "image" (include "trail-operator.image" (dict "root" . "image" .Values.image.receiver)) -}}
+{{- $_ := set $workload "imagePullPolicy" .Values.image.pullPolicy -}}
+{{- $_ := set $workload "imagePullSecrets" .Values.image.pullSecrets -}}
+{{- $_ := set $workload "labels" (merge (dict) $workload.labels .Values.commonLabels) -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
