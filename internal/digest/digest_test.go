@@ -78,6 +78,13 @@ func TestGolden(t *testing.T) {
 		Object: first.Layout.Digest("shop.all", at("08:30:00")), Signature: "00ff",
 	}
 	golden(t, "digest-first-final", first)
+
+	rules := testInput(t)
+	rules.Lifecycle = []record.LifecycleRule{
+		{Objects: record.LifecycleLogs, ExpireDays: 365, TransitionDays: 30, StorageClass: "GLACIER"},
+		{Objects: record.LifecycleDigests, ExpireDays: 730},
+	}
+	golden(t, "digest-lifecycle", rules)
 }
 
 func golden(t *testing.T, name string, in Input) {

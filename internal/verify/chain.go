@@ -39,6 +39,9 @@ func (v *verifier) checkFirst(l *link) {
 	switch {
 	case !ok:
 		v.findings.add(ChainBroken, l.key, "the digest follows %q, which is no digest of the trail", before.Object)
+	case v.Start.IsZero() && v.digestExpired(end):
+		v.notices.add(DigestExpired, before.Object, "the digest, and every one before it, has expired")
+		v.notes = append(v.notes, "The digests until "+stamp(end)+" are gone: they have expired, as a lifecycle rule says that later digests list.")
 	case v.Start.IsZero():
 		v.findings.add(DigestMissing, before.Object, "the oldest digests are missing: the first one left is number %d of its chain "+
 			"(if a lifecycle rule expired them, validate from --start-time)", l.d.DigestSequence)
@@ -140,10 +143,10 @@ func (v *verifier) checkSequence(l *link, want int64) {
 // reportMissing reports the digests between since and l, of which l names the
 // last one.
 func (v *verifier) reportMissing(since time.Time, l *link, before *record.ChainEnd) {
-	if v.byKey[before.Object] == nil {
-		v.findings.add(DigestMissing, before.Object, "the digest is missing; %q follows it", l.key)
-	}
 	end, _ := v.digestEnd(before.Object)
+	if v.byKey[before.Object] == nil {
+		v.reportAbsent(before.Object, end, "the digest is missing; %q follows it", l.key)
+	}
 	v.reportHours(since, end)
 }
 
@@ -156,7 +159,7 @@ func (v *verifier) reportHours(since, end time.Time) {
 	}
 	for t := since.Truncate(time.Hour).Add(time.Hour); t.Before(end); t = t.Add(time.Hour) {
 		if key := v.Layout.Digest(v.Trail, t); v.byKey[key] == nil {
-			v.findings.add(DigestMissing, key, "the digest of the hour before %s is missing", stamp(t))
+			v.reportAbsent(key, t, "the digest of the hour before %s is missing", stamp(t))
 		}
 	}
 }
@@ -186,7 +189,7 @@ func (v *verifier) checkHead(h *record.Head) {
 	case !end.After(v.Start) || (!v.complete && end.After(v.links[len(v.links)-1].end)):
 		v.notes = append(v.notes, "The head, of "+stamp(end)+", lies outside the time that was validated.")
 	default:
-		v.findings.add(DigestMissing, h.Object, "the digest is missing; the head names it as the newest one of its time")
+		v.reportAbsent(h.Object, end, "the digest is missing; the head names it as the newest one of its time")
 		since := v.Start
 		// What lies between two digests is for the chain to tell.
 		if i, _ := slices.BinarySearchFunc(v.links, end, func(l *link, t time.Time) int { return l.end.Compare(t) }); i == len(v.links) {

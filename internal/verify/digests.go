@@ -26,6 +26,8 @@ type link struct {
 	files     int
 	// ok is true when place, key and signature are right.
 	ok bool
+	// expiry is what valid digests say that expires, from this one on.
+	expiry expiry
 }
 
 // readDigests lists the digests of the range and reads each of them.
@@ -118,6 +120,8 @@ func (v *verifier) readLink(ctx context.Context, l *link) error {
 	case errors.Is(err, objectstore.ErrNotExist):
 		v.findings.add(DigestMissing, l.key, "the digest disappeared while it was validated")
 		return nil
+	case errors.Is(err, objectstore.ErrArchived):
+		return errors.New("it is archived; restore it, then validate again")
 	case errors.As(err, &d):
 		v.findings.add(DigestInvalid, l.key, "the digest cannot be read: %s", d)
 		return nil
@@ -189,6 +193,9 @@ func parseDigest(b []byte) (parsedDigest, error) {
 	}
 	if c := d.PreviousChain; c != nil {
 		fields = append(fields, c.ChainID, c.Bucket, c.Object, c.HashValue, c.Signature)
+	}
+	if err := checkRules(d.LifecycleRules); err != nil {
+		return parsedDigest{}, err
 	}
 	for _, f := range d.LogFiles {
 		fields = append(fields, f.S3Bucket, f.S3Object, f.HashValue, f.HashAlgorithm)

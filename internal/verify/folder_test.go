@@ -70,7 +70,7 @@ func TestFolderWithHead(t *testing.T) {
 	f.LogFile(t, at("16:05:00"))
 	r := f.run(t, f.folderOptions(t, f.download(t)))
 	wantFindings(t, r)
-	if r.Digests != (Count{7, 7}) || r.LogFiles != (Count{12, 12}) || r.Undigested != 1 || r.Bucket != "audit" {
+	if r.Digests != (Count{Total: 7, Valid: 7}) || r.LogFiles != (Count{Total: 12, Valid: 12}) || r.Undigested != 1 || r.Bucket != "audit" {
 		t.Errorf("%+v", r)
 	}
 }

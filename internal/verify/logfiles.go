@@ -43,7 +43,7 @@ func (v *verifier) checkLogFiles(ctx context.Context) error {
 	v.advance(func(p *Progress) { p.LogFilesTotal = total })
 
 	g, ctx := errgroup.WithContext(ctx)
-	files := make(chan record.DigestLogFile)
+	files := make(chan listedFile)
 	g.Go(func() error {
 		defer close(files)
 		lists, ctx := errgroup.WithContext(ctx)
@@ -68,8 +68,14 @@ func (v *verifier) checkLogFiles(ctx context.Context) error {
 	return g.Wait()
 }
 
+// listedFile is a log file and the digest that lists it.
+type listedFile struct {
+	record.DigestLogFile
+	in *link
+}
+
 // sendFiles sends the log files of one digest.
-func (v *verifier) sendFiles(ctx context.Context, l *link, files chan<- record.DigestLogFile) error {
+func (v *verifier) sendFiles(ctx context.Context, l *link, files chan<- listedFile) error {
 	c, err := v.inflate(ctx, l.key, maxDigest, true)
 	var d damage
 	if errors.Is(err, objectstore.ErrNotExist) || errors.As(err, &d) || (err == nil && c.hash != l.hash) {
@@ -86,7 +92,7 @@ func (v *verifier) sendFiles(ctx context.Context, l *link, files chan<- record.D
 	}
 	for _, f := range parsed.digest.LogFiles {
 		select {
-		case files <- f:
+		case files <- listedFile{f, l}:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -94,52 +100,59 @@ func (v *verifier) sendFiles(ctx context.Context, l *link, files chan<- record.D
 	return nil
 }
 
-func (v *verifier) checkLogFile(ctx context.Context, f record.DigestLogFile) error {
-	ok, err := v.compareLogFile(ctx, f)
+func (v *verifier) checkLogFile(ctx context.Context, f listedFile) error {
+	result, err := v.compareLogFile(ctx, f)
 	if err != nil {
 		return err
 	}
 	v.advance(func(p *Progress) {
 		p.LogFiles++
-		if ok {
-			v.valid++
-		}
+		v.logFiles.Valid += result.Valid
+		v.logFiles.Expired += result.Expired
+		v.logFiles.Archived += result.Archived
 	})
 	return nil
 }
 
-func (v *verifier) compareLogFile(ctx context.Context, f record.DigestLogFile) (bool, error) {
+// compareLogFile counts the log file as one thing or none.
+func (v *verifier) compareLogFile(ctx context.Context, f listedFile) (Count, error) {
 	if f.S3Bucket != v.Bucket {
 		v.findings.add(LogFileElsewhere, f.S3Object, "its digest places the log file in the bucket %q", f.S3Bucket)
-		return false, nil
+		return Count{}, nil
 	}
 	if f.HashAlgorithm != record.HashAlgorithm {
 		v.findings.add(LogFileInvalid, f.S3Object, "its digest uses another hash algorithm than %s", record.HashAlgorithm)
-		return false, nil
+		return Count{}, nil
 	}
 	if v.markListed(f.S3Object) {
 		v.findings.add(LogFileDuplicate, f.S3Object, "the log file is listed more than once")
-		return false, nil
+		return Count{}, nil
 	}
 	c, err := v.inflate(ctx, f.S3Object, maxLogFile, false)
 	var d damage
 	switch {
+	case errors.Is(err, objectstore.ErrNotExist) && f.in.expiry.logs.over(f.in.end, v.now):
+		v.notices.add(LogFileExpired, f.S3Object, "the log file has expired %d days after its digest", f.in.expiry.logs)
+		return Count{Expired: 1}, nil
+	case errors.Is(err, objectstore.ErrArchived):
+		v.notices.add(LogFileArchived, f.S3Object, "the log file is archived; restore it to validate it")
+		return Count{Archived: 1}, nil
 	case errors.Is(err, objectstore.ErrNotExist):
 		v.findings.add(LogFileMissing, f.S3Object, "the log file is missing")
-		return false, nil
+		return Count{}, nil
 	case errors.Is(err, fs.ErrInvalid):
 		v.findings.add(LogFileInvalid, f.S3Object, "the key of the log file is not a path within the folder")
-		return false, nil
+		return Count{}, nil
 	case errors.As(err, &d):
 		v.findings.add(LogFileInvalid, f.S3Object, "the log file cannot be read: %s", d)
-		return false, nil
+		return Count{}, nil
 	case err != nil:
-		return false, err
+		return Count{}, err
 	case c.hash != f.HashValue:
 		v.findings.add(LogFileInvalid, f.S3Object, "the log file was changed: its hash value is not the one in its digest")
-		return false, nil
+		return Count{}, nil
 	}
-	return true, nil
+	return Count{Valid: 1}, nil
 }
 
 // markListed notes that a digest lists the key, and tells whether another did.

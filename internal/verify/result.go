@@ -34,12 +34,21 @@ type Result struct {
 	// are kept; FindingsOmitted counts the others.
 	Findings        []Finding `json:"findings,omitempty"`
 	FindingsOmitted int       `json:"findingsOmitted,omitempty"`
+	// Notices are objects that are missing or cannot be read for a good reason,
+	// as many as findings.
+	Notices        []Finding `json:"notices,omitempty"`
+	NoticesOmitted int       `json:"noticesOmitted,omitempty"`
 }
 
-// Count tells how many of the objects are valid.
+// Count tells how many of the objects are valid, or cannot be validated for a
+// good reason.
 type Count struct {
 	Total int `json:"total"`
 	Valid int `json:"valid"`
+	// Expired are gone, as the lifecycle rules say that a digest lists.
+	Expired int `json:"expired,omitempty"`
+	// Archived are there, and must be restored before they can be read.
+	Archived int `json:"archived,omitempty"`
 }
 
 // Gap lies between the last digest of one chain and the first of the next.
@@ -78,7 +87,14 @@ const (
 	LogFileElsewhere Kind = "LogFileElsewhere" // a digest places it in another bucket
 )
 
-// Finding is one thing that is wrong.
+// Kinds of notices.
+const (
+	DigestExpired   Kind = "DigestExpired"
+	LogFileExpired  Kind = "LogFileExpired"
+	LogFileArchived Kind = "LogFileArchived"
+)
+
+// Finding is one thing that is wrong, or worth a notice.
 type Finding struct {
 	Kind    Kind   `json:"kind"`
 	Key     string `json:"key"`

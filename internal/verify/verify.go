@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
@@ -53,6 +55,8 @@ type Options struct {
 	// digest, or from one of Heads.
 	DetachedSignatures bool
 
+	// Clock tells what has expired by now; nil is the real one.
+	Clock clock.PassiveClock
 	// Workers is the number of objects read at the same time; 0 means 8.
 	Workers int
 	// Progress, if set, is called after every object, never concurrently.
@@ -100,11 +104,14 @@ func newVerifier(o Options) (*verifier, error) {
 			return nil, err
 		}
 	}
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
 	o.Trust = strings.ToLower(o.Trust)
 	if !o.Start.IsZero() && !o.End.IsZero() && !o.End.After(o.Start) {
 		return nil, errors.New("the end time must be after the start time")
 	}
-	return &verifier{Options: o, retryDelay: time.Second}, nil
+	return &verifier{Options: o, now: o.Clock.Now(), retryDelay: time.Second}, nil
 }
 
 func checkHead(o *Options, h *record.Head) error {
@@ -124,7 +131,9 @@ func checkHead(o *Options, h *record.Head) error {
 // verifier is the state of one run.
 type verifier struct {
 	Options
+	now        time.Time
 	findings   findings
+	notices    findings
 	notes      []string
 	gaps       []Gap
 	keys       keyring
@@ -140,7 +149,7 @@ type verifier struct {
 	mu       sync.Mutex // guards what follows
 	progress Progress
 	listed   map[keyHash]struct{} // log files that a valid digest lists
-	valid    int                  // log files
+	logFiles Count                // all but its Total
 }
 
 func (v *verifier) run(ctx context.Context) (*Result, error) {
@@ -151,6 +160,7 @@ func (v *verifier) run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	v.authenticate()
+	v.collectRules()
 	v.checkChain()
 	v.checkHeads()
 	if err := v.checkLogFiles(ctx); err != nil {
@@ -165,6 +175,8 @@ func (v *verifier) run(ctx context.Context) (*Result, error) {
 
 func (v *verifier) result(undigested int) *Result {
 	found, omitted := v.findings.sorted()
+	notices, noticesOmitted := v.notices.sorted()
+	v.logFiles.Total = v.progress.LogFilesTotal
 	r := &Result{
 		TrailARN:        record.TrailARN(v.Layout.Region, v.Layout.Account, v.Trail),
 		Bucket:          v.Bucket,
@@ -172,12 +184,14 @@ func (v *verifier) result(undigested int) *Result {
 		KeysPinned:      v.keys.pinned,
 		HeadChecked:     len(v.Heads) > 0,
 		Digests:         Count{Total: len(v.links)},
-		LogFiles:        Count{Total: v.progress.LogFilesTotal, Valid: v.valid},
+		LogFiles:        v.logFiles,
 		Undigested:      undigested,
 		Gaps:            v.gaps,
 		Notes:           v.notes,
 		Findings:        found,
 		FindingsOmitted: omitted,
+		Notices:         notices,
+		NoticesOmitted:  noticesOmitted,
 		Valid:           len(found) == 0,
 	}
 	for _, l := range v.links {

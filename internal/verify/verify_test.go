@@ -116,7 +116,7 @@ func TestValidTrail(t *testing.T) {
 	want := &Result{
 		TrailARN: f.ARN(), Bucket: "audit", Start: at("09:20:00"), End: at("14:00:00"), Valid: true,
 		KeySource: KeysFromBucket, KeysPinned: true, HeadChecked: true,
-		Digests: Count{5, 5}, LogFiles: Count{10, 10},
+		Digests: Count{Total: 5, Valid: 5}, LogFiles: Count{Total: 10, Valid: 10},
 	}
 	if diff := cmp.Diff(want, r); diff != "" {
 		t.Error(diff)
@@ -241,7 +241,7 @@ func TestRange(t *testing.T) {
 	o.Start, o.End = at("10:20:00"), at("12:00:00")
 	r := f.run(t, o)
 	wantFindings(t, r)
-	if diff := cmp.Diff(Count{2, 2}, r.Digests); diff != "" {
+	if diff := cmp.Diff(Count{Total: 2, Valid: 2}, r.Digests); diff != "" {
 		t.Error(diff)
 	}
 	if !r.Start.Equal(at("10:00:00")) || !r.End.Equal(at("12:00:00")) {

@@ -49,7 +49,14 @@ func writeText(w io.Writer, r *verify.Result) error {
 	for _, n := range r.Notes {
 		fmt.Fprintf(&b, "\n%s  %s\n", table.Paint("Note", table.Doubtful, colors), table.Clean(n))
 	}
-	fmt.Fprintf(&b, "\n%d/%d digests valid\n%d/%d log files valid\n", r.Digests.Valid, r.Digests.Total, r.LogFiles.Valid, r.LogFiles.Total)
+	fmt.Fprintf(&b, "\n%d/%d digests valid\n%d/%d log files valid", r.Digests.Valid, r.Digests.Total, r.LogFiles.Valid, r.LogFiles.Total)
+	if r.LogFiles.Expired > 0 {
+		fmt.Fprintf(&b, ", %d expired", r.LogFiles.Expired)
+	}
+	if r.LogFiles.Archived > 0 {
+		fmt.Fprintf(&b, ", %d archived", r.LogFiles.Archived)
+	}
+	b.WriteString("\n")
 	if r.Undigested > 0 {
 		fmt.Fprintf(&b, "Log files that are newer than these digests, and not validated: %d\n", r.Undigested)
 	}

@@ -230,6 +230,30 @@ func TestInvalid(t *testing.T) {
 	clitest.Golden(t, "invalid.txt", out)
 }
 
+// What has expired, or is archived, makes no trail invalid.
+func TestExpired(t *testing.T) {
+	f := newFixture(t)
+	f.Lifecycle = []record.LifecycleRule{
+		{Objects: record.LifecycleLogs, ExpireDays: 30, TransitionDays: 1, StorageClass: "GLACIER"},
+		{Objects: record.LifecycleDigests, ExpireDays: 60},
+	}
+	f.Hours(t, 1, 2)
+	f.setHead(t)
+	for _, key := range append(f.Digests[:1:1], f.Files[:4]...) {
+		f.store.Delete(key)
+	}
+	f.store.Archive(f.Files[5])
+	out, _, err := f.run(t, "all")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clitest.Golden(t, "expired.txt", out)
+	r := f.result(t, "all")
+	if !r.Valid || r.LogFiles != (verify.Count{Total: 6, Valid: 3, Expired: 2, Archived: 1}) || len(r.Notices) != 4 {
+		t.Errorf("JSON: got %+v", r)
+	}
+}
+
 func TestGapsAndNotes(t *testing.T) {
 	f := newFixture(t)
 	f.Final(t, f.End().Add(10*time.Minute), 0)

@@ -26,6 +26,8 @@ type Trail struct {
 	Bucket string
 	Store  objectstore.Store
 	Key    *signing.PrivateKey
+	// Lifecycle are the rules that the next digests list.
+	Lifecycle []record.LifecycleRule
 	// Tick, if set, is told the time at which the next object is stored.
 	Tick func(time.Time)
 
@@ -138,7 +140,7 @@ func (tr *Trail) Window(t testing.TB, end time.Time, files int, final bool) {
 		Layout: tr.Layout, Trail: tr.Name, Bucket: tr.Bucket,
 		Window:   digest.Window{Start: tr.end, End: end},
 		Sequence: tr.sequence + 1, ChainID: fmt.Sprintf("chain-%d", tr.chain), Final: final,
-		Signer: tr.Key,
+		Signer: tr.Key, Lifecycle: tr.Lifecycle,
 	}
 	if in.Sequence == 1 {
 		in.PreviousChain = tr.after

@@ -127,6 +127,7 @@ func fill(t *testing.T, bk *bucket, begin func(*bucket) *verifytest.Trail) *buck
 	bk.Trail = begin(bk)
 	bk.Hours(t, 3, 2)
 	bk.Rotate(t)
+	bk.Lifecycle = []record.LifecycleRule{{Objects: record.LifecycleLogs, ExpireDays: 365, TransitionDays: 30, StorageClass: "GLACIER"}}
 	bk.Hours(t, 2, 2)
 	bk.finish(t)
 	return bk
