@@ -16,10 +16,10 @@ func TestOrganizationTrail(t *testing.T) {
 	store := backends(t)[1]
 	for name, tc := range map[string]struct {
 		bucket, organization string
-		flags                []string
+		account              string
 	}{
-		"of an organization": {"of-an-organization", "o-0123456789", []string{"--account-id", "123456789012"}},
-		"of none":            {"of-no-organization", "", nil},
+		"of an organization": {"of-an-organization", "o-0123456789", "123456789012"},
+		"of none":            {"of-no-organization", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := fill(t, store.open(t, tc.bucket), func(b *bucket) *verifytest.Trail {
@@ -28,13 +28,13 @@ func TestOrganizationTrail(t *testing.T) {
 			b.serve(t)
 			b.wantFindings(t)
 			for _, c := range clis {
-				t.Run(c.version, func(t *testing.T) { c.wantValid(t, b, tc.flags) })
+				t.Run(c.Version, func(t *testing.T) { c.wantValid(t, b, tc.account) })
 			}
 			b.remove(t, b.Files[4])
 			b.wantFindings(t, "LogFileMissing "+b.Files[4])
 			for _, c := range clis {
-				t.Run(c.version+" with a file missing", func(t *testing.T) {
-					if out, exit := c.validate(t, b, tc.flags...); exit != 1 || !strings.Contains(out, uri(b, b.Files[4])+"\tINVALID: not found") {
+				t.Run(c.Version+" with a file missing", func(t *testing.T) {
+					if out, exit := c.validate(t, b, tc.account); exit != 1 || !strings.Contains(out, uri(b, b.Files[4])+"\tINVALID: not found") {
 						t.Errorf("exit code %d\n%s", exit, out)
 					}
 				})
@@ -43,8 +43,8 @@ func TestOrganizationTrail(t *testing.T) {
 				return
 			}
 			for _, c := range clis {
-				t.Run(c.version+" without the account", func(t *testing.T) {
-					if out, exit := c.validate(t, b); exit == 0 || !strings.Contains(out, "--account-id") {
+				t.Run(c.Version+" without the account", func(t *testing.T) {
+					if out, exit := c.validate(t, b, ""); exit == 0 || !strings.Contains(out, "--account-id") {
 						t.Errorf("exit code %d\n%s", exit, out)
 					}
 				})
@@ -53,9 +53,9 @@ func TestOrganizationTrail(t *testing.T) {
 	}
 }
 
-func (c awsCLI) wantValid(t *testing.T, b *bucket, flags []string) {
+func (c awsCLI) wantValid(t *testing.T, b *bucket, account string) {
 	t.Helper()
-	out, exit := c.validate(t, b, flags...)
+	out, exit := c.validate(t, b, account)
 	if exit != 0 || !strings.Contains(out, "6/6 digest files valid") || !strings.Contains(out, "11/11 log files valid") {
 		t.Errorf("exit code %d\n%s", exit, out)
 	}

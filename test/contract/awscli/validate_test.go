@@ -2,41 +2,22 @@ package awscli
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/trail-operator/trail-operator/internal/verify/verifytest"
+	"github.com/trail-operator/trail-operator/test/testenv"
 )
 
-// awsCLI is an AWS CLI of this machine.
-type awsCLI struct{ path, version string }
-
-var cliVersion = regexp.MustCompile(`^aws-cli/(\S+)`)
-
-// installed returns every AWS CLI on the PATH, one of each version. Debian's is
-// 2.9.19, which needs a rule set to be led to another endpoint; newer ones take
-// it from the environment.
+// installed returns every AWS CLI of this machine.
 func installed(t *testing.T) []awsCLI {
 	t.Helper()
 	var found []awsCLI
-	seen := map[string]bool{}
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		path := filepath.Join(dir, "aws")
-		out, err := exec.CommandContext(t.Context(), path, "--version").CombinedOutput()
-		m := cliVersion.FindSubmatch(out)
-		if err != nil || m == nil || seen[string(m[1])] {
-			continue
-		}
-		seen[string(m[1])] = true
-		found = append(found, awsCLI{path, string(m[1])})
+	for _, c := range testenv.AWSCLIs(t.Context()) {
+		found = append(found, awsCLI{c})
 	}
 	if len(found) == 0 {
 		const reason = "there is no AWS CLI on the PATH; on Debian, apt-get install awscli brings one"
@@ -48,58 +29,20 @@ func installed(t *testing.T) []awsCLI {
 	return found
 }
 
-// organizationsRuleSet leads every request for Organizations to one server.
-const organizationsRuleSet = `{"version": "1.0",
-"parameters": {"Region": {"builtIn": "AWS::Region", "required": false, "documentation": "region", "type": "String"}},
-"rules": [{"conditions": [], "type": "endpoint", "endpoint": {"url": "%[1]s",
-  "properties": {"authSchemes": [{"name": "sigv4", "signingName": "organizations", "signingRegion": "us-east-1"}]}, "headers": {}}}]}`
-
-// ruleSet leads every request for S3 to one server, in path style.
-const ruleSet = `{"version": "1.0",
-"parameters": {
-  "Bucket": {"required": false, "documentation": "bucket", "type": "String"},
-  "Region": {"builtIn": "AWS::Region", "required": false, "documentation": "region", "type": "String"}
-},
-"rules": [
-  {"conditions": [{"fn": "isSet", "argv": [{"ref": "Bucket"}]}], "type": "endpoint",
-   "endpoint": {"url": "%[1]s/{Bucket}", "properties": {"authSchemes": [{"name": "sigv4", "signingName": "s3", "signingRegion": "us-east-1", "disableDoubleEncoding": true}]}, "headers": {}}},
-  {"conditions": [], "type": "endpoint",
-   "endpoint": {"url": "%[1]s", "properties": {"authSchemes": [{"name": "sigv4", "signingName": "s3", "signingRegion": "us-east-1", "disableDoubleEncoding": true}]}, "headers": {}}}
-]}`
+type awsCLI struct{ testenv.AWSCLI }
 
 // validate runs `aws cloudtrail validate-logs` and returns what it printed and
 // its exit code.
-func (c awsCLI) validate(t *testing.T, b *bucket, flags ...string) (string, int) {
+func (c awsCLI) validate(t *testing.T, b *bucket, account string) (string, int) {
 	t.Helper()
-	home := t.TempDir()
-	for service, rules := range map[string]string{"s3/2006-03-01": ruleSet, "organizations/2016-11-28": organizationsRuleSet} {
-		dir := filepath.Join(home, "models", service)
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, "endpoint-rule-set-1.json"), fmt.Appendf(nil, rules, b.endpoint), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	args := append([]string{
-		"--endpoint-url", b.endpoint, "--region", b.Layout.Region,
-		"cloudtrail", "validate-logs", "--verbose", "--trail-arn", b.ARN(),
-		"--start-time", b.start.Add(-time.Hour).Format(time.RFC3339), "--end-time", time.Now().UTC().Add(time.Hour).Format(time.RFC3339),
-	}, flags...)
-	cmd := exec.CommandContext(ctx, c.path, args...)
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C.UTF-8", "AWS_PAGER=",
-		"AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1",
-		"AWS_DATA_PATH=" + filepath.Join(home, "models"), "AWS_ENDPOINT_URL=" + b.endpoint,
-	}
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
+	out, exit, err := c.ValidateLogs(t.Context(), t.TempDir(), testenv.Validation{
+		Endpoint: b.endpoint, Region: b.Layout.Region, TrailARN: b.ARN(), Account: account,
+		Start: b.start.Add(-time.Hour), End: time.Now().UTC().Add(time.Hour),
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return string(out), cmd.ProcessState.ExitCode()
+	return out, exit
 }
 
 // tampering is what an intruder does, and what the AWS CLI and our verifier
@@ -250,8 +193,8 @@ func TestValidateLogs(t *testing.T) {
 					want, exit = tc.aws(b), 1
 				}
 				for _, c := range clis {
-					t.Run(c.version, func(t *testing.T) {
-						out, got := c.validate(t, b)
+					t.Run(c.Version, func(t *testing.T) {
+						out, got := c.validate(t, b, "")
 						if got != exit {
 							t.Errorf("exit code %d, want %d", got, exit)
 						}
