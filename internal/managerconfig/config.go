@@ -50,6 +50,11 @@ type Config struct {
 	// trails that have one.
 	TrailsPerNamespace int `json:"trailsPerNamespace,omitempty"`
 
+	// TenantDestinations let Trails that name no Secret write with the operator's
+	// own identity, each namespace to its places only. Such Trails never change
+	// settings of the bucket.
+	TenantDestinations []TenantDestination `json:"tenantDestinations,omitempty"`
+
 	// AllowedAddresses are loopback and link-local addresses that trails may
 	// use as endpoints all the same: an address, an address range or a host
 	// name, each of the three with an optional port except a range.

@@ -45,6 +45,7 @@ func (c *Config) validate() error {
 		return errors.Join(errs...)
 	}
 	c.Receiver.validate(bad)
+	c.validateTenants(bad)
 	for i, a := range c.AllowedAddresses {
 		if _, err := parseAllowed(a); err != nil {
 			bad(fmt.Sprintf("allowedAddresses[%d]", i), err.Error())

@@ -1,0 +1,79 @@
+package managerconfig
+
+import (
+	"strings"
+	"testing"
+)
+
+const tenants = `tenantDestinations:
+- {namespace: shop, endpoint: "https://s3.example.com", region: eu-1, bucket: audit, prefix: a}
+- {namespace: shop, region: us-east-1, bucket: other, prefix: teams/shop}
+`
+
+func TestServesTenant(t *testing.T) {
+	c, err := Parse([]byte(valid + tenants))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := TenantDestination{"shop", "https://s3.example.com", "eu-1", "audit", "a"}
+	for name, tc := range map[string]struct {
+		change func(*TenantDestination)
+		want   bool
+	}{
+		"exactly":             {func(*TenantDestination) {}, true},
+		"below":               {func(d *TenantDestination) { d.Prefix = "a/b/c" }, true},
+		"another entry":       {func(d *TenantDestination) { *d = TenantDestination{"shop", "", "us-east-1", "other", "teams/shop/x"} }, true},
+		"mixed entries":       {func(d *TenantDestination) { d.Bucket, d.Prefix = "other", "teams/shop" }, false},
+		"namespace":           {func(d *TenantDestination) { d.Namespace = "shop2" }, false},
+		"no namespace":        {func(d *TenantDestination) { d.Namespace = "" }, false},
+		"endpoint":            {func(d *TenantDestination) { d.Endpoint = "https://s3.example.com:443" }, false},
+		"AWS":                 {func(d *TenantDestination) { d.Endpoint = "" }, false},
+		"plain":               {func(d *TenantDestination) { d.Endpoint = "http://s3.example.com" }, false},
+		"region":              {func(d *TenantDestination) { d.Region = "eu-2" }, false},
+		"bucket":              {func(d *TenantDestination) { d.Bucket = "audit2" }, false},
+		"prefix that goes on": {func(d *TenantDestination) { d.Prefix = "ab" }, false},
+		"prefix above":        {func(d *TenantDestination) { d.Prefix = "" }, false},
+		"prefix beside":       {func(d *TenantDestination) { d.Prefix = "b/a" }, false},
+		"up":                  {func(d *TenantDestination) { d.Prefix = "a/../b" }, false},
+		"up at the end":       {func(d *TenantDestination) { d.Prefix = "a/.." }, false},
+		"dot":                 {func(d *TenantDestination) { d.Prefix = "a/./b" }, false},
+		"two slashes":         {func(d *TenantDestination) { d.Prefix = "a//b" }, false},
+		"slash first":         {func(d *TenantDestination) { d.Prefix = "/a" }, false},
+		"slash last":          {func(d *TenantDestination) { d.Prefix = "a/" }, false},
+		"backslash":           {func(d *TenantDestination) { d.Prefix = `a/..\b` }, false},
+		"escaped":             {func(d *TenantDestination) { d.Prefix = "a/%2e%2e/b" }, false},
+		"newline":             {func(d *TenantDestination) { d.Prefix = "a\n" }, false},
+		"another's tree":      {func(d *TenantDestination) { d.Prefix = "a/AWSLogs/000000000042" }, false},
+	} {
+		place := base
+		tc.change(&place)
+		if got := c.ServesTenant(place); got != tc.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	if (&Config{TenantDestinations: []TenantDestination{{Namespace: "shop"}}}).ServesTenant(TenantDestination{Namespace: "shop", Prefix: "a"}) {
+		t.Error("an entry without a prefix serves")
+	}
+	if (&Config{}).ServesTenant(base) {
+		t.Error("no entry serves")
+	}
+}
+
+func TestParseRefusesTenants(t *testing.T) {
+	for name, tc := range map[string]struct{ old, new, want string }{
+		"namespace": {"namespace: shop, endpoint", "namespace: Shop, endpoint", "tenantDestinations[0].namespace: must be"},
+		"endpoint":  {"https://s3.example.com", "https://s3.example.com/x", "tenantDestinations[0].endpoint: must be"},
+		"password":  {"https://s3.example.com", "https://a:b@s3.example.com", "tenantDestinations[0].endpoint: must be"},
+		"region":    {"eu-1, bucket", "'', bucket", "tenantDestinations[0].region: must be"},
+		"bucket":    {"bucket: other", "bucket: Other", "tenantDestinations[1].bucket: must be"},
+		"no prefix": {"prefix: a}", "prefix: ''}", "tenantDestinations[0].prefix: must be"},
+		"up":        {"teams/shop", "teams/../shop", "tenantDestinations[1].prefix: must be"},
+		"slash":     {"teams/shop", "teams/shop/", "tenantDestinations[1].prefix: must be"},
+		"field":     {"bucket: other", "buckets: other", "unknown field"},
+	} {
+		in := strings.Replace(tenants, tc.old, tc.new, 1)
+		if _, err := Parse([]byte(valid + in)); err == nil || !strings.Contains(err.Error(), tc.want) || in == tenants {
+			t.Errorf("%s: got %v, want %q", name, err, tc.want)
+		}
+	}
+}
