@@ -59,7 +59,7 @@ func run(m *testing.M) int {
 	if admin, err = newClient(controlPlane.Config); err != nil {
 		return fail(err)
 	}
-	if err := install(ctx); err != nil {
+	if err := install(ctx, admin); err != nil {
 		return fail(err)
 	}
 	return m.Run()
@@ -82,23 +82,24 @@ func newClient(cfg *rest.Config) (client.Client, error) {
 	return client.New(cfg, client.Options{Scheme: scheme})
 }
 
-// install applies the manifests of config/ as they are.
-func install(ctx context.Context) error {
-	for _, pattern := range []string{"crd/*.yaml", "rbac/manager.yaml", "rbac/role.yaml", "rbac/tenant.yaml"} {
+// install applies the manifests of config/ as they are; those of the manager
+// first, which bring the namespace.
+func install(ctx context.Context, admin client.Client) error {
+	for _, pattern := range []string{"crd/*.yaml", "rbac/manager.yaml", "rbac/*.yaml"} {
 		paths, err := filepath.Glob(filepath.Join("../../config", pattern))
 		if err != nil || len(paths) == 0 {
 			return fmt.Errorf("no manifests match %s", pattern)
 		}
 		for _, path := range paths {
-			if err := applyFile(ctx, path); err != nil {
+			if err := applyFile(ctx, admin, path); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
 	}
-	return waitForCRD(ctx)
+	return waitForCRD(ctx, admin)
 }
 
-func applyFile(ctx context.Context, path string) error {
+func applyFile(ctx context.Context, admin client.Client, path string) error {
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -118,7 +119,7 @@ func applyFile(ctx context.Context, path string) error {
 	return nil
 }
 
-func waitForCRD(ctx context.Context) error {
+func waitForCRD(ctx context.Context, admin client.Client) error {
 	for {
 		err := admin.List(ctx, &v1alpha1.TrailList{})
 		if err == nil {
