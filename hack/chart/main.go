@@ -1,6 +1,8 @@
 // Command chart generates what the Helm chart shares with the rest of the
 // repository, so that the two cannot differ: CustomResourceDefinitions and
-// rights come from config, alerts from docs/metrics.md.
+// rights come from config, alerts from docs/metrics.md, the schema of the values
+// from the manager's configuration type, and the table of values in the chart's
+// README from values.yaml.
 //
 //	go run ./hack/chart
 package main
@@ -45,7 +47,7 @@ var copied = []string{"files/crds", "files/rbac"}
 func generate(root string) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for _, step := range []func(root string, files map[string][]byte) error{
-		crds, rbac, alerts,
+		crds, rbac, alerts, valuesSchema, readme,
 	} {
 		if err := step(root, files); err != nil {
 			return nil, err

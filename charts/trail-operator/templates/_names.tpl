@@ -40,5 +40,15 @@ and what follows from these. The manager refuses fields that it does not know. *
 {{- $_ := set $workload "imagePullSecrets" .Values.image.pullSecrets -}}
 {{- $_ := set $workload "labels" (merge (dict) $workload.labels .Values.commonLabels) -}}
 {{- end -}}
+{{- include "trail-operator.prune" $config -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{- /* Removes empty lists and maps from a part of the configuration: to the manager
+they are the same as left out, but for resources, where none is not the default. */ -}}
+{{- define "trail-operator.prune" -}}
+{{- range $key, $value := omit . "resources" -}}
+{{- if and (kindIs "map" $value) (ne $key "affinity") }}{{ include "trail-operator.prune" $value }}{{ end -}}
+{{- if and (empty $value) (or (kindIs "invalid" $value) (kindIs "map" $value) (kindIs "slice" $value)) }}{{ $_ := unset $ $key }}{{ end -}}
+{{- end -}}
 {{- end -}}
