@@ -41,14 +41,15 @@ func (h *handler) serveCloudTrail(w http.ResponseWriter, r *http.Request) {
 	target := r.Header.Get("X-Amz-Target")
 	operation := target[strings.LastIndexByte(target, '.')+1:]
 	operations := map[string]func(*http.Request, []byte) (any, error){
-		"DescribeTrails": h.describeTrails,
-		"ListPublicKeys": h.listPublicKeys,
+		"DescribeTrails":    h.describeTrails,
+		"ListPublicKeys":    h.listPublicKeys,
+		"GetEventSelectors": h.getEventSelectors,
 		// Of Organizations, which clients look for at the same address.
 		"DescribeOrganization": h.describeOrganization,
 	}
 	do, ok := operations[operation]
 	if !ok {
-		h.answer(w, nil, badRequest("UnsupportedOperationException", "This endpoint answers DescribeTrails, ListPublicKeys and DescribeOrganization only."))
+		h.answer(w, nil, badRequest("UnsupportedOperationException", "This endpoint answers DescribeTrails, GetEventSelectors, ListPublicKeys and DescribeOrganization only."))
 		return
 	}
 	out, err := do(r, body)
@@ -115,7 +116,7 @@ func (h *handler) describeTrails(r *http.Request, body []byte) (any, error) {
 		}
 		out.TrailList = append(out.TrailList, describedTrail{
 			Name: t.Name, S3BucketName: t.Bucket, S3KeyPrefix: t.Prefix, HomeRegion: t.Region,
-			TrailARN: t.ARN, LogFileValidationEnabled: t.Validation, IsOrganizationTrail: t.Organization != "",
+			TrailARN: t.ARN, LogFileValidationEnabled: t.Validation, HasCustomEventSelectors: isCustom(t.Selection), IsOrganizationTrail: t.Organization != "",
 		})
 	}
 	return out, nil

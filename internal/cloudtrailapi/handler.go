@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
@@ -29,6 +30,8 @@ type Trail struct {
 	Organization string
 	// Validation is true when the trail has digests.
 	Validation bool
+	// Selection is what the trail records; empty means all management events.
+	Selection v1alpha1.EventSelection
 }
 
 // Source is where answers come from.

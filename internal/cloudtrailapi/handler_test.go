@@ -35,7 +35,7 @@ type source struct {
 func (s *source) Trails(context.Context) ([]Trail, error) {
 	return []Trail{
 		{Name: s.Name, ARN: s.ARN(), Region: s.Layout.Region, Bucket: s.Trail.Bucket, Prefix: s.Layout.Prefix, Organization: s.Layout.Organization, Validation: true},
-		{Name: "other", ARN: "arn:other", Region: "eu-lab-1", Bucket: "other"},
+		{Name: "other", ARN: "arn:other", Region: "eu-lab-1", Bucket: "other", Selection: otherSelection},
 	}, s.err
 }
 
