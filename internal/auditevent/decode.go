@@ -2,7 +2,6 @@ package auditevent
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/valyala/fastjson"
 )
@@ -21,20 +20,11 @@ func (p *Parser) check() error {
 	default:
 		return errStage
 	}
-	for i := range e.members {
-		switch m := &e.members[i]; m.field {
-		case fieldKind:
-			if string(e.item[m.start:m.end]) != `"Event"` {
-				return errKind
-			}
-		case fieldAPIVersion:
-			if string(e.item[m.start:m.end]) != `"audit.k8s.io/v1"` {
-				return errKind
-			}
-		}
+	if p.foreign {
+		return errKind
 	}
-	var err error
-	if e.Time, err = time.Parse(time.RFC3339Nano, e.StageTimestamp); err != nil {
+	var ok bool
+	if e.Time, ok = p.minute.time(e.StageTimestamp); !ok {
 		return errTimestamp
 	}
 	return nil
@@ -44,6 +34,10 @@ func (p *Parser) check() error {
 func (p *Parser) member(f field, o *object) result {
 	e := &p.event
 	switch f {
+	case fieldKind:
+		return p.exactly(o, `"Event"`)
+	case fieldAPIVersion:
+		return p.exactly(o, `"audit.k8s.io/v1"`)
 	case fieldLevel:
 		return p.text(o, &e.Level)
 	case fieldAuditID:
@@ -80,6 +74,15 @@ func (p *Parser) member(f field, o *object) result {
 		}
 	}
 	return o.skip(&p.scan)
+}
+
+// exactly scans a value that audit events have, to the byte.
+func (p *Parser) exactly(o *object, want string) result {
+	r := o.skip(&p.scan)
+	if r == scanned && string(o.b[o.start:o.i]) != want {
+		p.foreign = true
+	}
+	return r
 }
 
 // null scans a value that is not of the type it should have. Null is the same

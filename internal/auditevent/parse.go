@@ -120,6 +120,8 @@ type Parser struct {
 	event    Event
 	scan     scanner
 	mistyped bool   // a member has the wrong type
+	foreign  bool   // kind or apiVersion is not that of an audit event
+	minute   minute // of the event before
 	unquoted []byte // what strings with escapes alias
 	large    bool   // memory has grown and goes before the next item
 
@@ -213,7 +215,7 @@ func (p *Parser) reset() {
 		encoded:          e.encoded[:0],
 	}
 	p.unquoted = p.unquoted[:0]
-	p.scan.high, p.mistyped = false, false
+	p.scan.high, p.mistyped, p.foreign = false, false, false
 }
 
 func kept(list []string) []string {

@@ -119,14 +119,12 @@ func missing(e *auditevent.Event, field string) string {
 			return reasonSize
 		}
 	}
-	if e.Annotations.Text(annotationTruncated) != "true" {
-		return ""
-	}
 	switch e.Verb {
 	case "get", "list", "watch":
 		return "" // the answer is not recorded anyway
 	}
-	if e.Level == "RequestResponse" || e.Level == "Request" && field == "requestObject" {
+	asked := e.Level == "RequestResponse" || e.Level == "Request" && field == "requestObject"
+	if asked && e.Annotations.Text(annotationTruncated) == "true" {
 		return reasonAPIServer
 	}
 	return ""

@@ -49,23 +49,16 @@ func sameMinute(from, to string) (int64, bool) {
 }
 
 // microseconds reads 05.000000Z.
-func microseconds(s string) (int64, bool) {
-	var n int64
-	for i := range len(s) {
-		switch c := s[i]; {
-		case i == 2:
-			if c != '.' {
-				return 0, false
-			}
-		case i == len(s)-1:
-			if c != 'Z' {
-				return 0, false
-			}
-		case c < '0' || c > '9':
-			return 0, false
-		default:
-			n = n*10 + int64(c-'0')
+func microseconds(s string) (n int64, ok bool) {
+	for i := range len("05.000000") {
+		if i == 2 {
+			continue
 		}
+		c := s[i] - '0'
+		if c > 9 {
+			return 0, false
+		}
+		n = n*10 + int64(c)
 	}
-	return n, true
+	return n, s[2] == '.' && s[9] == 'Z'
 }

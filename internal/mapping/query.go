@@ -83,7 +83,7 @@ func (m *Mapper) parseQuery(query string) {
 	}
 	for query != "" {
 		part := query
-		if i := strings.IndexAny(query, "&;"); i >= 0 { // some servers split at both
+		if i := separator(query); i >= 0 {
 			part, query = query[:i], query[i+1:]
 		} else {
 			query = ""
@@ -96,9 +96,20 @@ func (m *Mapper) parseQuery(query string) {
 	}
 }
 
+// separator is where the first option ends, -1 where the last one does: some
+// servers split at both characters.
+func separator(query string) int {
+	for i := range len(query) {
+		if query[i] == '&' || query[i] == ';' {
+			return i
+		}
+	}
+	return -1
+}
+
 // unescape decodes a part of a query into m.decoded.
 func (m *Mapper) unescape(s string) string {
-	if !strings.ContainsAny(s, "%+") {
+	if strings.IndexByte(s, '%') < 0 && strings.IndexByte(s, '+') < 0 {
 		return s
 	}
 	start := len(m.decoded)
