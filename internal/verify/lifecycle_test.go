@@ -82,8 +82,10 @@ func TestLifecycle(t *testing.T) {
 			},
 			findings: func(f *fixture) []Finding {
 				return []Finding{
-					{Kind: LogFileMissing, Key: f.Files[2]}, {Kind: DigestSignature, Key: f.Digests[5]},
-					{Kind: HeadMismatch, Key: f.Digests[5]}, {Kind: LogFileUnlisted, Key: f.Files[5]},
+					{Kind: LogFileMissing, Key: f.Files[2]},
+					{Kind: DigestSignature, Key: f.Digests[5]},
+					{Kind: HeadMismatch, Key: f.Digests[5]},
+					{Kind: LogFileUnlisted, Key: f.Files[5]},
 				}
 			},
 			files: Count{Total: 5, Valid: 4},

@@ -12,9 +12,10 @@ import (
 // element is an element of an XML document that is carried over as it is,
 // whatever it holds. Namespaces are left out: S3 has one.
 type element struct {
-	name     string
-	text     string // of an element without children
-	children []element
+	name       string
+	attributes string // as written, each after a space
+	text       string // of an element without children
+	children   []element
 }
 
 // maxDepth of a document; that of a lifecycle is 6.
@@ -55,7 +56,11 @@ func parseInside(d *xml.Decoder, start xml.StartElement, depth int) (element, er
 	if depth == 0 {
 		return element{}, errXML
 	}
-	e := element{name: start.Name.Local}
+	attributes, err := encodeAttributes(start.Attr)
+	if err != nil {
+		return element{}, err
+	}
+	e := element{name: start.Name.Local, attributes: attributes}
 	var text strings.Builder
 	for {
 		token, err := d.Token()
@@ -82,14 +87,32 @@ func parseInside(d *xml.Decoder, start xml.StartElement, depth int) (element, er
 	}
 }
 
+// encodeAttributes leaves out the namespace. One of another namespace could not
+// be written back.
+func encodeAttributes(list []xml.Attr) (string, error) {
+	var b bytes.Buffer
+	for _, a := range list {
+		switch {
+		case a.Name.Local == "xmlns" || a.Name.Space == "xmlns":
+			continue
+		case a.Name.Space != "":
+			return "", errXML
+		}
+		b.WriteString(" " + a.Name.Local + `="`)
+		_ = xml.EscapeText(&b, []byte(a.Value)) // a buffer takes everything
+		b.WriteByte('"')
+	}
+	return b.String(), nil
+}
+
 // append writes the element to b.
 func (e element) append(b *bytes.Buffer, xmlns string) {
 	b.WriteString("<" + e.name)
 	if xmlns != "" {
 		b.WriteString(` xmlns="` + xmlns + `"`)
 	}
-	b.WriteByte('>')
-	_ = xml.EscapeText(b, []byte(e.text)) // a buffer takes everything
+	b.WriteString(e.attributes + ">")
+	_ = xml.EscapeText(b, []byte(e.text))
 	for _, c := range e.children {
 		c.append(b, "")
 	}
@@ -114,7 +137,7 @@ func (e element) canonical() string {
 	}
 	slices.Sort(parts)
 	var b bytes.Buffer
-	b.WriteString("<" + e.name + ">")
+	b.WriteString("<" + e.name + e.attributes + ">")
 	_ = xml.EscapeText(&b, []byte(e.text))
 	for _, p := range parts {
 		b.WriteString(p)

@@ -27,6 +27,7 @@ func TestErrors(t *testing.T) {
 			"missing bucket":     {func(c *objectstore.Config) {}, objectstore.ErrNoBucket},
 			"unknown access key": {func(c *objectstore.Config) { c.AccessKey = "AKIAIOSFODNN7EXAMPLE" }, objectstore.ErrBadCredentials},
 			"wrong secret":       {func(c *objectstore.Config) { c.SecretKey = "wrong-secret" }, objectstore.ErrBadCredentials},
+			"another region":     {func(c *objectstore.Config) { c.Region = "eu-west-9" }, objectstore.ErrRegion},
 			"forbidden address":  {func(c *objectstore.Config) { c.AllowPrivate = false }, objectstore.ErrForbiddenAddress},
 		} {
 			changed := cfg
