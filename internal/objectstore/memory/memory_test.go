@@ -137,3 +137,47 @@ func TestTampering(t *testing.T) {
 		t.Errorf("DeleteBucket: got %v", err)
 	}
 }
+
+// TestServersThatLack: a fault makes the store one that refuses settings, or
+// takes them and keeps none.
+func TestServersThatLack(t *testing.T) {
+	ctx, s := t.Context(), memory.New(clock.RealClock{})
+	rules := []objectstore.LifecycleRule{{ID: "o/1", ExpireDays: 1}}
+	s.SetHook(func(_ context.Context, op objectstore.Op, _ string) memory.Fault {
+		if op == objectstore.OpGetLifecycle {
+			return memory.Fault{Refuse: objectstore.ErrNotImplemented}
+		}
+		return memory.Fault{IgnoreSetting: true}
+	})
+	if err := s.SetLifecycle(ctx, "o/", rules); !errors.Is(err, objectstore.ErrNotImplemented) || objectstore.Code(err) != "NotImplemented" {
+		t.Errorf("refused: got %v", err)
+	}
+	if err := s.SetVersioning(ctx, objectstore.VersioningEnabled); err != nil {
+		t.Error(err)
+	}
+	if v, err := s.Versioning(ctx); v != objectstore.VersioningOff || err != nil {
+		t.Errorf("ignored: got %q, %v", v, err)
+	}
+	s.SetHook(always(memory.Fault{IgnoreSetting: true}))
+	if err := s.SetLifecycle(ctx, "o/", rules); !errors.Is(err, objectstore.ErrChanged) {
+		t.Errorf("lifecycle ignored: got %v", err)
+	}
+	s.SetHook(nil)
+	s.AddLifecycle(objectstore.LifecycleRule{ID: "theirs", Partial: true})
+	if err := s.SetLifecycle(ctx, "o/", rules); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Lifecycle(ctx); len(got) != 2 || !got[0].Partial || err != nil {
+		t.Errorf("a rule of others: got %v, %v", got, err)
+	}
+	if err := create(ctx, s, "key", "body"); err != nil {
+		t.Fatal(err)
+	}
+	s.Archive("key")
+	if _, _, err := s.Get(ctx, "key"); !errors.Is(err, objectstore.ErrArchived) {
+		t.Errorf("archived: got %v", err)
+	}
+	if _, err := s.Head(ctx, "key"); err != nil {
+		t.Errorf("an archived object is there: got %v", err)
+	}
+}
