@@ -1,16 +1,21 @@
-{{- /* Labels of an object: (dict "root" $ "component" "manager" "labels" more). */ -}}
-{{- define "trail-operator.labels" -}}
-{{- $given := merge (dict) (default dict .labels) .root.Values.commonLabels -}}
+{{- /* Labels of a pod: (dict "root" $ "component" "manager" "labels" more). They do
+not change with the version, which would restart it. */ -}}
+{{- define "trail-operator.podLabels" -}}
 {{- $own := dict
   "app.kubernetes.io/name" (printf "trail-%s" .component)
   "app.kubernetes.io/instance" .root.Release.Name
-  "app.kubernetes.io/version" (.root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | trimSuffix "-")
   "app.kubernetes.io/component" .component
   "app.kubernetes.io/part-of" "trail-operator"
   "app.kubernetes.io/managed-by" .root.Release.Service
-  "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-")
 -}}
-{{- toYaml (merge $own $given) -}}
+{{- toYaml (merge $own (default dict .labels) .root.Values.commonLabels) -}}
+{{- end -}}
+
+{{- /* Labels of any other object, with the same arguments. */ -}}
+{{- define "trail-operator.labels" -}}
+{{ include "trail-operator.podLabels" . }}
+app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | trimSuffix "-" | quote }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end -}}
 
 {{- /* An image: (dict "root" $ "image" .Values.image.manager). */ -}}
