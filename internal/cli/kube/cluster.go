@@ -71,6 +71,7 @@ func mapper() meta.RESTMapper {
 	m := meta.NewDefaultRESTMapper(nil)
 	m.Add(v1alpha1.GroupVersion.WithKind("Trail"), meta.RESTScopeNamespace)
 	m.Add(v1alpha1.GroupVersion.WithKind("OrganizationTrail"), meta.RESTScopeRoot)
+	m.Add(v1alpha1.GroupVersion.WithKind("EventSelector"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Secret"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("ConfigMap"), meta.RESTScopeNamespace)
 	m.Add(corev1.SchemeGroupVersion.WithKind("Namespace"), meta.RESTScopeRoot)
