@@ -95,6 +95,11 @@ type LatestDelivery struct {
 	// +optional
 	Time *metav1.Time `json:"time,omitempty"`
 
+	// attemptTime is when a log file was last sent. It is later than time while
+	// deliveries fail.
+	// +optional
+	AttemptTime *metav1.Time `json:"attemptTime,omitempty"`
+
 	// key of the object.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024

@@ -11,7 +11,9 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Bucket",type=string,JSONPath=`.spec.destination.bucket`
+// +kubebuilder:printcolumn:name="Prefix",type=string,JSONPath=`.status.prefix`,priority=1
 // +kubebuilder:printcolumn:name="Last Delivery",type=date,JSONPath=`.status.latestDelivery.time`
+// +kubebuilder:printcolumn:name="Last Digest",type=date,JSONPath=`.status.latestDigest.time`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:selectablefield:JSONPath=`.spec.destination.bucket`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]+(-[a-z0-9]+)*$')",message="The name of a Trail must be at most 63 lower-case letters, digits and single hyphens, without a dot, because <namespace>.<name> is its CloudTrail name."

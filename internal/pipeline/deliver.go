@@ -44,6 +44,7 @@ type deliverer struct {
 	failed  *receiverstatus.Failure // of log files
 	digest  *receiverstatus.Failure // of digests
 	skew    time.Duration
+	attempt *time.Time // at a log file, since the start
 
 	store       objectstore.Store
 	destination receiverconfig.Destination
@@ -159,6 +160,7 @@ func (d *deliverer) round(ctx context.Context) error {
 	if err := d.expire(ctx); err != nil {
 		return err
 	}
+	d.try()
 	if err := d.open(); err != nil {
 		d.note(&d.failed, err)
 		return err
@@ -180,6 +182,24 @@ func (d *deliverer) round(ctx context.Context) error {
 	digests := d.digests(ctx, logs == nil)
 	d.note(&d.digest, digests)
 	return errors.Join(logs, digests)
+}
+
+// try notes that log files are about to be sent, if there are any.
+func (d *deliverer) try() {
+	now := d.t.p.Clock.Now().UTC()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pending.files > 0 {
+		d.attempt = &now
+	}
+}
+
+// lastAttempt is the newest attempt that is known. d.mu is held.
+func (d *deliverer) lastAttempt() *time.Time {
+	if at := d.state.LastDelivery; d.attempt == nil || at != nil && at.After(*d.attempt) {
+		return at
+	}
+	return d.attempt
 }
 
 // open makes the store again when the destination or its credentials changed.

@@ -26,6 +26,7 @@ import (
 	"github.com/trail-operator/trail-operator/internal/signing"
 	"github.com/trail-operator/trail-operator/internal/spool"
 	"github.com/trail-operator/trail-operator/internal/spool/pebble"
+	"github.com/trail-operator/trail-operator/internal/upload"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -414,6 +415,12 @@ func TestDeadBucketExpiresItsOwnFilesOnly(t *testing.T) {
 	b.until("expiry", func() bool { return b.status("red").Counts.Expired > 0 })
 	if f := b.status("red").DeliveryError; f == nil || f.Reason != receiverstatus.ReasonUnreachable {
 		t.Errorf("the failure is %+v", f)
+	}
+	if s := b.status("red"); s.LastAttempt == nil || s.LastDelivery != nil || b.clock.Since(*s.LastAttempt) > upload.Backoff(100) {
+		t.Errorf("the last attempt was at %v, the last delivery at %v", s.LastAttempt, s.LastDelivery)
+	}
+	if s := b.status("blue"); s.LastAttempt == nil || s.LastAttempt.Before(*s.LastDelivery) {
+		t.Errorf("the last attempt was at %v, the last delivery at %v", s.LastAttempt, s.LastDelivery)
 	}
 	b.bucket("red").SetHook(nil)
 	b.until("red's recovery", func() bool {

@@ -52,7 +52,7 @@ func (t *trail) status() receiverstatus.Trail {
 			Pending: counts.Filed - d.state.Delivered - d.state.Expired - d.state.Damaged,
 		},
 		DeliveredBytes: d.state.Bytes, DeliveredBytesDay: day, PendingFiles: d.pending.files,
-		LastDelivery: d.state.LastDelivery, LastObject: d.state.LastObject, DeliveryError: d.failed,
+		LastAttempt: d.lastAttempt(), LastDelivery: d.state.LastDelivery, LastObject: d.state.LastObject, DeliveryError: d.failed,
 		LastDigest: d.state.LastDigest, DigestError: d.digest,
 		ClockSkewSeconds: int64(d.skew.Seconds()), Head: d.state.Head,
 	}

@@ -82,7 +82,10 @@ type Trail struct {
 	DeliveredBytes    int64 `json:"deliveredBytes"`
 	DeliveredBytesDay int64 `json:"deliveredBytesDay"`
 	// PendingFiles are closed files that are not confirmed by the bucket yet.
-	PendingFiles  int        `json:"pendingFiles"`
+	PendingFiles int `json:"pendingFiles"`
+	// LastAttempt is when a log file was last sent, LastDelivery when one was
+	// last confirmed.
+	LastAttempt   *time.Time `json:"lastAttempt,omitempty"`
 	LastDelivery  *time.Time `json:"lastDelivery,omitempty"`
 	LastObject    string     `json:"lastObject,omitempty"`
 	DeliveryError *Failure   `json:"deliveryError,omitempty"`

@@ -253,6 +253,7 @@ func TestUrgent(t *testing.T) {
 		"nothing":        {func(*receiverstatus.Trail) {}, false},
 		"counts":         {func(e *receiverstatus.Trail) { e.Counts.Delivered++; e.DeliveredBytesDay++ }, false},
 		"delivery":       {func(e *receiverstatus.Trail) { e.LastDelivery, e.LastObject = at(0), "k" }, false},
+		"attempt":        {func(e *receiverstatus.Trail) { e.LastAttempt = at(0) }, false},
 		"head":           {func(e *receiverstatus.Trail) { e.Head = &record.Head{Sequence: 2} }, true},
 		"delivery error": {func(e *receiverstatus.Trail) { e.DeliveryError = &receiverstatus.Failure{Code: "X"} }, true},
 		"generation":     {func(e *receiverstatus.Trail) { e.Generation = 1 }, true},

@@ -92,7 +92,7 @@ func latestDelivery(e *receiverstatus.Trail) *v1alpha1.LatestDelivery {
 	if e.LastDelivery == nil && e.DeliveryError == nil {
 		return nil
 	}
-	d := &v1alpha1.LatestDelivery{Time: timeOf(e.LastDelivery), Key: e.LastObject}
+	d := &v1alpha1.LatestDelivery{Time: timeOf(e.LastDelivery), AttemptTime: timeOf(e.LastAttempt), Key: e.LastObject}
 	if e.DeliveryError != nil {
 		d.Error = cut(e.DeliveryError.Code, 128)
 	}
