@@ -37,7 +37,7 @@ import (
 // Options of NewManager. Only Config and Open are required.
 type Options struct {
 	Config *managerconfig.Config
-	Open   objectstore.Opener
+	Open   objectstore.ManagedOpener
 	// Receiver is reached over the network when nil.
 	Receiver trail.Receiver
 	// PollReceiver is how often the receiver's status is read; 0 means 2 s.

@@ -60,6 +60,8 @@ const (
 	ReasonConflict = "Conflict"
 	// ReasonBucketNotFound: the bucket is missing and could not be created.
 	ReasonBucketNotFound = "BucketNotFound"
+	// ReasonWrongRegion: the bucket is in another region than the spec says.
+	ReasonWrongRegion = "WrongRegion"
 	// ReasonAccessDenied: the credentials lack a permission.
 	ReasonAccessDenied = "AccessDenied"
 	// ReasonInvalidCredentials: the server does not know the credentials.
@@ -125,4 +127,10 @@ const (
 	ReasonAbandoned = "Abandoned"
 	// ReasonFlushed: a deleted trail had everything delivered.
 	ReasonFlushed = "Flushed"
+	// ReasonBucketCreated: a bucket that had been delivered to was gone, and
+	// was created again.
+	ReasonBucketCreated = "BucketCreated"
+	// ReasonBucketRepaired: somebody had changed settings of the bucket, which
+	// were set again.
+	ReasonBucketRepaired = "BucketRepaired"
 )

@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	var mgr ctrl.Manager
 	err = wait.PollUntilContextTimeout(ctx, 2*time.Second, 2*time.Minute, true, func(ctx context.Context) (done bool, err error) {
-		mgr, err = controllers.NewManager(ctx, cluster, controllers.Options{Config: settings, Open: minio.New})
+		mgr, err = controllers.NewManager(ctx, cluster, controllers.Options{Config: settings, Open: minio.NewManaged})
 		if err != nil && away(err) {
 			ctrl.Log.Info("The API server is away; trying again", "reason", err.Error())
 			return false, nil

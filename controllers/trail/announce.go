@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
@@ -26,6 +27,15 @@ type trailDetails struct {
 	Endpoint          string `json:"endpoint,omitempty"`
 	Suspended         bool   `json:"suspended"`
 	LogFileValidation bool   `json:"logFileValidationEnabled"`
+
+	// How records are kept.
+	ManagementPolicy v1alpha1.ManagementPolicy `json:"managementPolicy,omitempty"`
+	Encryption       *v1alpha1.Encryption      `json:"encryption,omitempty"`
+	Versioning       v1alpha1.Versioning       `json:"versioning,omitempty"`
+	ObjectLock       *v1alpha1.ObjectLock      `json:"objectLock,omitempty"`
+	Lifecycle        *v1alpha1.Lifecycle       `json:"lifecycle,omitempty"`
+	// AllowedShortening is what the life of records is shortened by.
+	AllowedShortening string `json:"allowedShortening,omitempty"`
 }
 
 func (s *scope) ownEvent(name string) record.OwnEvent {
@@ -35,6 +45,11 @@ func (s *scope) ownEvent(name string) record.OwnEvent {
 	case record.EventCreateTrail, record.EventDeleteTrail:
 		id = fmt.Sprintf("%s/%s", t.UID, name) // once, whatever becomes of the spec
 	}
+	d := s.destination
+	shortening := ""
+	if s.shortening != nil && s.shortening.Allowed {
+		shortening = s.shortening.Says
+	}
 	return record.OwnEvent{
 		ID: id, Name: name, Time: s.Clock.Now().UTC(),
 		Trails: []string{string(t.UID)}, TrailARN: s.seen.ARN,
@@ -42,6 +57,8 @@ func (s *scope) ownEvent(name string) record.OwnEvent {
 			Name: t.CloudTrailName(), Namespace: t.Namespace, TrailARN: s.seen.ARN, Generation: t.Generation,
 			S3BucketName: t.Spec.Destination.Bucket, S3KeyPrefix: t.Prefix(), Endpoint: t.Spec.Destination.Endpoint,
 			Suspended: t.Spec.Suspend, LogFileValidation: t.Spec.LogFileValidation.IsEnabled(),
+			ManagementPolicy: d.ManagementPolicy, Encryption: d.Encryption, Versioning: d.Versioning,
+			ObjectLock: d.ObjectLock, Lifecycle: d.Lifecycle, AllowedShortening: shortening,
 		}),
 	}
 }

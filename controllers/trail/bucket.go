@@ -1,19 +1,19 @@
 package trail
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/bucket"
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
@@ -23,11 +23,9 @@ import (
 
 const (
 	// bucketTimeout bounds all calls of one check.
-	bucketTimeout = 10 * time.Second
+	bucketTimeout = 30 * time.Second
 	// recheck is how often a bucket that answered is checked again.
 	recheck = 10 * time.Minute
-	// maxObject bounds what is read back of an owner or of a key.
-	maxObject = 64 << 10
 )
 
 // bucketCheck is the outcome of the last check of a trail's bucket. It saves
@@ -37,6 +35,10 @@ type bucketCheck struct {
 	problem  *status.Problem
 	at       time.Time
 	failures int
+
+	// What was found when there was no problem; else that of the check before.
+	status    *v1alpha1.BucketStatus
+	lifecycle []record.LifecycleRule
 }
 
 // due is how long the outcome is good for.
@@ -73,29 +75,42 @@ func (b *bucketChecks) forget(uid types.UID) {
 	delete(b.m, uid)
 }
 
-// checkBucket makes sure that the bucket exists, that the prefix belongs to
-// this trail and that the public keys stand beside it.
+// checkBucket makes sure that the bucket exists and is as the spec asks, that
+// the prefix belongs to this trail and that the public keys stand beside it.
 func (s *scope) checkBucket(ctx context.Context) error {
+	if s.rendered != nil {
+		s.lifecycle = s.rendered.Lifecycle // as long as nothing else is known
+	}
 	if s.credentials == nil {
 		return nil // readCredentials has said why
 	}
-	d := manifests.Trail(s.trail, s.Installation.Installation, *s.credentials, s.reach()).Destination
-	of := sha256.Sum256(append(record.MustJSON(d), s.deliveryError()...))
+	d := manifests.Trail(s.settled(), s.Installation.Installation, *s.credentials, s.reach()).Destination
+	of := sha256.Sum256(slices.Concat(record.MustJSON(d), record.MustJSON(s.destination), []byte(s.deliveryError())))
 	last := s.buckets.get(s.trail.UID)
 	now := s.Clock.Now()
 	if last.at.IsZero() || last.of != of || now.Sub(last.at) >= last.due() {
-		failures := 0
-		if last.problem != nil && last.of == of {
-			failures = last.failures + 1
+		if err := s.announceShortening(ctx); err != nil {
+			return err
 		}
-		last = bucketCheck{of: of, problem: s.claim(ctx, d), at: now, failures: failures}
+		next := bucketCheck{of: of, at: now, status: last.status, lifecycle: last.lifecycle}
+		if last.problem != nil && last.of == of {
+			next.failures = last.failures + 1
+		}
+		v := &visit{scope: s, config: d, desired: bucket.Want(s.destination, s.owner())}
+		if next.problem = v.run(ctx); next.problem == nil {
+			next.status, next.lifecycle = bucket.Status(s.destination, s.trail.Status.Bucket, v.outcome), v.outcome.InForce
+		}
+		last = next
 		s.buckets.set(s.trail.UID, last)
+	}
+	if last.status != nil { // this manager has seen it
+		s.lifecycle = last.lifecycle
 	}
 	if last.problem != nil {
 		s.retry = last.due() - now.Sub(last.at)
 		return s.proceed(last.problem)
 	}
-	s.seen.Claimed = true
+	s.seen.Claimed, s.seen.Bucket = true, last.status
 	return nil
 }
 
@@ -108,110 +123,132 @@ func (s *scope) deliveryError() string {
 	return ""
 }
 
-func (s *scope) claim(ctx context.Context, d receiverconfig.Destination) *status.Problem {
-	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
-	defer cancel()
-	store, err := s.Open(objectstore.Config{
-		Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket,
-		AccessKey: d.AccessKeyID, SecretKey: d.SecretAccessKey, Token: d.SessionToken,
-		CA: d.CA, AllowPrivate: d.AllowPrivate, DenyHosts: d.DenyHosts,
-	})
-	if err != nil {
-		return status.StoreProblem(s.trail, err)
-	}
-	err = store.CheckBucket(ctx)
-	if errors.Is(err, objectstore.ErrNoBucket) {
-		if err = store.CreateBucket(ctx); errors.Is(err, objectstore.ErrAccessDenied) {
-			err = objectstore.ErrNoBucket // what the user has to know
-		}
-	}
-	if err == nil {
-		err = s.claimPrefix(ctx, store)
-	}
-	if err == nil {
-		err = s.publishKeys(ctx, store)
-	}
-	var p *status.Problem
-	if err == nil || errors.As(err, &p) {
-		return p
-	}
-	return status.StoreProblem(s.trail, err)
-}
-
 func (s *scope) layout() record.Layout {
 	return manifests.Layout(s.trail, s.Installation.Installation)
 }
 
-// claimPrefix creates trail-owner.json, or finds that it is ours. A trail that
-// was deleted and created again under the same name is the same owner: it goes
-// on where the one before ended.
-func (s *scope) claimPrefix(ctx context.Context, store objectstore.Store) error {
-	key := s.layout().Owner()
-	owner := record.Owner{
-		Installation: s.Installation.UID, Trail: string(s.trail.UID), TrailARN: s.seen.ARN,
-		CreatedAt: s.Clock.Now().UTC().Format(record.TimeFormat),
-	}
-	// Looking first spares a server that does not know create-only a write.
-	found, err := read(ctx, store, key)
-	if errors.Is(err, objectstore.ErrNotExist) {
-		if err = create(ctx, store, key, record.MustJSON(owner)); err == nil {
-			return nil
-		}
-		if errors.Is(err, objectstore.ErrExists) { // somebody was faster
-			found, err = read(ctx, store, key)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	var other record.Owner
-	if json.Unmarshal(found, &other) == nil && other.Installation == owner.Installation && other.TrailARN == owner.TrailARN {
-		return nil
-	}
-	return &status.Problem{
-		Reason: v1alpha1.ReasonConflict, Stalled: true,
-		Message: fmt.Sprintf("The prefix %s in the bucket %s belongs to another trail. Create this trail with another prefix or bucket; the first one keeps it.",
-			s.trail.Prefix(), s.trail.Spec.Destination.Bucket),
-	}
+func (s *scope) owner() bucket.Trail {
+	return bucket.Trail{Installation: s.Installation.UID, ARN: s.seen.ARN, Layout: s.layout()}
 }
 
-// publishKeys puts the public keys beside the digests they verify.
-func (s *scope) publishKeys(ctx context.Context, store objectstore.Store) error {
-	for _, k := range s.Installation.Keys {
-		key, want := s.layout().DigestKey(k.Fingerprint), record.MustJSON(k)
-		err := create(ctx, store, key, want)
-		if !errors.Is(err, objectstore.ErrExists) {
-			if err != nil {
-				return err
-			}
-			continue
+// visit is one check of one bucket.
+type visit struct {
+	*scope
+	config  receiverconfig.Destination
+	desired bucket.Desired
+	store   objectstore.Managed
+	outcome bucket.Outcome
+}
+
+func (v *visit) run(ctx context.Context) *status.Problem {
+	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
+	defer cancel()
+	for _, step := range []func(context.Context) error{
+		v.open,
+		v.exist,
+		v.protect,
+		v.claimPrefix, // nothing is deleted below a prefix that is another's
+		v.configure,
+		v.publishKeys,
+		v.prove,
+	} {
+		var p *status.Problem
+		switch err := step(ctx); {
+		case err == nil:
+		case errors.As(err, &p):
+			return p
+		default:
+			return status.StoreProblem(v.trail, err)
 		}
-		found, err := read(ctx, store, key)
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(found, want) {
-			return &status.Problem{
-				Reason: v1alpha1.ReasonConflict, Stalled: true,
-				Message: fmt.Sprintf("The object %s in the bucket %s is not the public key that it should be: somebody has changed it. Verify with `kubectl trail validate-logs --trust`.",
-					key, s.trail.Spec.Destination.Bucket),
-			}
-		}
+	}
+	v.tellRepair()
+	return nil
+}
+
+func (v *visit) open(context.Context) (err error) {
+	d := v.config
+	v.store, err = v.Open(objectstore.Config{
+		Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket,
+		AccessKey: d.AccessKeyID, SecretKey: d.SecretAccessKey, Token: d.SessionToken, Ambient: d.Ambient,
+		PathStyle: d.PathStyle, CA: d.CA, AllowPrivate: d.AllowPrivate, DenyHosts: d.DenyHosts,
+	})
+	return err
+}
+
+// exist creates a missing bucket.
+func (v *visit) exist(ctx context.Context) error {
+	err := v.store.CheckBucket(ctx)
+	if !errors.Is(err, objectstore.ErrNoBucket) {
+		return err
+	}
+	if !v.destination.IsManaged() {
+		return status.NoBucketObserved(v.trail)
+	}
+	if v.destination.ObjectLock != nil {
+		err = v.store.CreateLockedBucket(ctx)
+	} else {
+		err = v.store.CreateBucket(ctx)
+	}
+	switch {
+	case errors.Is(err, objectstore.ErrAccessDenied):
+		return objectstore.ErrNoBucket // what the user has to know
+	case errors.Is(err, objectstore.ErrExists):
+		return status.BucketTaken(v.trail)
+	case errors.Is(err, objectstore.ErrNotImplemented) && v.destination.ObjectLock != nil:
+		return status.ProtectionMissing(v.trail, string(bucket.ObjectLock))
+	case err != nil:
+		return err
+	}
+	if before := v.before.Status.LatestDelivery; before != nil && before.Time != nil {
+		v.event(corev1.EventTypeWarning, v1alpha1.ReasonBucketCreated, "Reconcile",
+			"The bucket was gone, with all that was delivered to it, and was created again.")
 	}
 	return nil
 }
 
-func create(ctx context.Context, store objectstore.Store, key string, body []byte) error {
-	return store.Create(ctx, key, bytes.NewReader(body), int64(len(body)), objectstore.PutOptions{
-		ContentType: "application/json", SHA256: sha256.Sum256(body),
-	})
+// protect gives the bucket what the objects in it need from the first on.
+func (v *visit) protect(ctx context.Context) error {
+	return v.apply(ctx, v.desired.Without(bucket.Lifecycle, bucket.Tags))
 }
 
-func read(ctx context.Context, store objectstore.Store, key string) ([]byte, error) {
-	body, _, err := store.Get(ctx, key)
-	if err != nil {
-		return nil, err
+// configure gives it the rest.
+func (v *visit) configure(ctx context.Context) error { return v.apply(ctx, v.desired) }
+
+func (v *visit) apply(ctx context.Context, d bucket.Desired) error {
+	look := bucket.Inspect
+	if v.destination.IsManaged() {
+		look = bucket.Manage
 	}
-	defer body.Close()
-	return io.ReadAll(io.LimitReader(body, maxObject))
+	out, err := look(ctx, v.store, d)
+	if err != nil {
+		return err
+	}
+	missing := out.Missing
+	for _, f := range out.Unsupported {
+		// Where the bucket is not ours to set up, each object says itself how it
+		// is encrypted, and prove looks whether it is.
+		if f.Protects() && (v.destination.IsManaged() || f != bucket.Encryption) {
+			missing = append(missing, f)
+		}
+	}
+	if len(missing) > 0 {
+		names := make([]string, len(missing))
+		for i, f := range missing {
+			names[i] = string(f)
+		}
+		return status.ProtectionMissing(v.trail, names...)
+	}
+	out.Changed = append(v.outcome.Changed, out.Changed...)
+	v.outcome = out
+	return nil
+}
+
+// tellRepair says what was set although the spec had not changed.
+func (v *visit) tellRepair() {
+	st := v.before.Status
+	if len(v.outcome.Changed) == 0 || st.Bucket == nil || st.ObservedGeneration != v.trail.Generation || v.shortening != nil {
+		return
+	}
+	v.event(corev1.EventTypeWarning, v1alpha1.ReasonBucketRepaired, "Reconcile",
+		"Somebody had changed the bucket, and it was set as the spec asks again. "+strings.Join(v.outcome.Changed, " "))
 }

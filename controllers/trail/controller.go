@@ -64,7 +64,7 @@ type Reconciler struct {
 	Client       client.Client
 	Config       *managerconfig.Config
 	Installation *installation.Installation
-	Open         objectstore.Opener
+	Open         objectstore.ManagedOpener
 	// DenyHosts are the API server's addresses, which no endpoint may be.
 	DenyHosts []string
 	Receiver  Receiver
@@ -128,6 +128,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ct
 		s.validate,
 		s.admit,
 		s.readCredentials,
+		s.settle,
 		s.checkBucket,
 		s.selectEvents,
 		s.announceStop,

@@ -17,6 +17,7 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/bucket"
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/record"
@@ -37,6 +38,11 @@ type scope struct {
 	// nil when it was not there.
 	rendered    *receiverconfig.Trail
 	credentials *manifests.Credentials
+	// destination is what of the spec's is put in force, see settle.
+	destination v1alpha1.Destination
+	shortening  *bucket.Shortening // nil when nothing becomes shorter
+	// lifecycle are the rules in the bucket for the trail's objects.
+	lifecycle []record.LifecycleRule
 	// selection is what selectEvents found.
 	selection v1alpha1.EventSelection
 	// retry is when a problem is worth another look; 0 means retrySoon.
@@ -46,7 +52,7 @@ type scope struct {
 func (r *Reconciler) newScope(t *v1alpha1.Trail) *scope {
 	now := r.Clock.Now()
 	return &scope{
-		Reconciler: r, trail: t, before: t.DeepCopy(),
+		Reconciler: r, trail: t, before: t.DeepCopy(), destination: *t.Spec.Destination.DeepCopy(),
 		seen: status.Observation{
 			Trail: t, Now: now,
 			ARN:      record.TrailARN(r.Installation.Region, r.Installation.Account, t.CloudTrailName()),

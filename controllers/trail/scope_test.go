@@ -38,6 +38,7 @@ func TestMissingGrantIsLookedForOften(t *testing.T) {
 			if tc.changed > 0 {
 				trail.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, LastTransitionTime: metav1.NewTime(now.Add(-tc.changed))}}
 			}
+			trail.Spec.Destination.CredentialsSecretRef = &v1alpha1.CredentialsSecretRef{Name: "bucket"}
 			r := &Reconciler{
 				Client: withoutGrant{}, Clock: clocktesting.NewFakePassiveClock(now),
 				Installation: &installation.Installation{}, Poller: &Poller{}, Kind: Namespaced{},

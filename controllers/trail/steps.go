@@ -3,14 +3,7 @@ package trail
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/controllers/installation"
@@ -67,18 +60,6 @@ func (s *scope) proceed(p *status.Problem) error {
 	return nil
 }
 
-// waitForGrant is when to look for the credentials again.
-func (s *scope) waitForGrant() time.Duration {
-	since := s.trail.CreationTimestamp.Time
-	if ready := meta.FindStatusCondition(s.before.Status.Conditions, v1alpha1.ConditionReady); ready != nil && ready.LastTransitionTime.After(since) {
-		since = ready.LastTransitionTime.Time
-	}
-	if s.seen.Now.Sub(since) < atWork {
-		return retryNow
-	}
-	return retrySoon
-}
-
 // homeNamespace holds the Secrets and EventSelectors that the trail names.
 func (s *scope) homeNamespace() string { return s.homeOf(s.trail) }
 
@@ -89,44 +70,6 @@ func (r *Reconciler) homeOf(t *v1alpha1.Trail) string {
 	return t.Namespace
 }
 
-func (s *scope) readCredentials(ctx context.Context) error {
-	s.retry = s.waitForGrant()
-	name, namespace := s.trail.Spec.Destination.CredentialsSecret(), s.homeNamespace()
-	var secret corev1.Secret
-	err := s.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, &secret)
-	switch {
-	case apierrors.IsForbidden(err):
-		return s.proceed(&status.Problem{
-			Reason: v1alpha1.ReasonCredentialsNotReadable,
-			Message: fmt.Sprintf("The operator may not read the Secret %s. Allow it with `kubectl trail grant`, or apply this:\n%s", name,
-				manifests.GrantYAML(namespace, name, s.Installation.Manager)),
-		})
-	case apierrors.IsNotFound(err):
-		return s.proceed(&status.Problem{
-			Reason: v1alpha1.ReasonCredentialsNotFound,
-			Message: fmt.Sprintf("There is no Secret %s in the namespace %s. Create it with the keys %s and %s.", name, namespace,
-				v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey),
-		})
-	case err != nil:
-		return fmt.Errorf("reading the credentials: %w", err)
-	}
-	value := func(key string) string { return strings.TrimSpace(string(secret.Data[key])) }
-	c := manifests.Credentials{
-		AccessKeyID:     value(v1alpha1.SecretAccessKeyID),
-		SecretAccessKey: value(v1alpha1.SecretSecretAccessKey),
-		SessionToken:    value(v1alpha1.SecretSessionToken),
-	}
-	if c.AccessKeyID == "" || c.SecretAccessKey == "" {
-		return s.proceed(&status.Problem{
-			Reason: v1alpha1.ReasonCredentialsIncomplete,
-			Message: fmt.Sprintf("The Secret %s lacks a value. It needs the keys %s and %s.", name,
-				v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey),
-		})
-	}
-	s.credentials, s.retry = &c, 0
-	return nil
-}
-
 // reach is how far the dialer may go for this trail.
 func (s *scope) reach() manifests.Reach {
 	return manifests.Reach{AllowPrivate: s.Config.Allows(s.trail.Spec.Destination.Endpoint), DenyHosts: s.DenyHosts}
@@ -134,13 +77,12 @@ func (s *scope) reach() manifests.Reach {
 
 // render writes the trail into the receiver's configuration.
 func (s *scope) render(ctx context.Context) error {
-	c := s.credentials
-	if c == nil { // unreadable now: the receiver goes on with those it has
-		d := s.rendered.Destination
-		c = &manifests.Credentials{AccessKeyID: d.AccessKeyID, SecretAccessKey: d.SecretAccessKey, SessionToken: d.SessionToken}
+	if s.credentials == nil { // unreadable now: the receiver goes on with those it has
+		c := s.lastCredentials()
+		s.credentials = &c
 	}
-	file := manifests.Trail(s.trail, s.Installation.Installation, *c, s.reach())
-	file.Selection = s.selection
+	file := manifests.Trail(s.settled(), s.Installation.Installation, *s.credentials, s.reach())
+	file.Selection, file.Lifecycle = s.selection, s.lifecycle
 	err := s.Installation.Publisher.Put(ctx, file)
 	if errors.Is(err, installation.ErrTooLarge) {
 		return &status.Problem{

@@ -62,8 +62,15 @@ func trail(change func(*v1alpha1.Trail)) *v1alpha1.Trail {
 func TestTrail(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.Trail){
 		"minimal": func(*v1alpha1.Trail) {},
+		"ambient": func(t *v1alpha1.Trail) {
+			t.Namespace, t.Spec.Destination.CredentialsSecretRef = "", nil
+			t.Spec.Destination.Encryption = &v1alpha1.Encryption{Type: v1alpha1.EncryptionS3}
+		},
 		"full": func(t *v1alpha1.Trail) {
 			t.Spec.Suspend = true
+			t.Spec.Destination.AddressingStyle = v1alpha1.AddressingPath
+			t.Spec.Destination.Encryption = &v1alpha1.Encryption{Type: v1alpha1.EncryptionKMS, KMSKeyID: "alias/audit"}
+			t.Spec.Destination.ObjectLock = &v1alpha1.ObjectLock{Mode: v1alpha1.LockCompliance, Days: 30}
 			t.Spec.Destination.Endpoint, t.Spec.Destination.Region = "https://s3.example.com", "eu-2"
 			t.Spec.Destination.Prefix, t.Spec.Destination.CA = "a/b", "-----BEGIN CERTIFICATE-----"
 			t.Spec.EventSelectors = &v1alpha1.EventSelection{Basic: []v1alpha1.BasicEventSelector{{ReadWriteType: v1alpha1.WriteOnly}}}
@@ -76,7 +83,11 @@ func TestTrail(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := Trail(trail(change), installed, Credentials{"AKIA", "secret", "token"}, Reach{true, []string{"10.0.0.1:443"}})
+			c := Credentials{AccessKeyID: "AKIA", SecretAccessKey: "secret", SessionToken: "token"}
+			if name == "ambient" {
+				c = Credentials{Ambient: true}
+			}
+			got := Trail(trail(change), installed, c, Reach{true, []string{"10.0.0.1:443"}})
 			golden(t, "trail-"+name+".yaml", got)
 			if _, err := receiverconfig.ParseTrail(record.MustJSON(got)); err != nil {
 				t.Errorf("the receiver refuses it: %v", err)

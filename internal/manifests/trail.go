@@ -2,13 +2,16 @@ package manifests
 
 import (
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/bucket"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
-// Credentials write to a bucket.
+// Credentials write to a bucket. Ambient ones are those of the operator itself.
 type Credentials struct {
 	AccessKeyID, SecretAccessKey, SessionToken string
+
+	Ambient bool
 }
 
 // Reach says how far the dialer may go for a trail.
@@ -17,7 +20,8 @@ type Reach struct {
 	DenyHosts    []string
 }
 
-// Trail builds the receiver's file of a trail.
+// Trail builds the receiver's file of a trail. Its Selection is that of the
+// spec, and its Lifecycle is left to whoever knows the bucket.
 func Trail(t *v1alpha1.Trail, in receiverconfig.Installation, c Credentials, r Reach) receiverconfig.Trail {
 	return receiverconfig.Trail{
 		UID:               string(t.UID),
@@ -50,7 +54,15 @@ func destination(t *v1alpha1.Trail, c Credentials, r Reach) receiverconfig.Desti
 	out := receiverconfig.Destination{
 		Endpoint: d.Endpoint, Bucket: d.Bucket, Region: d.RegionOrDefault(), Prefix: t.Prefix(),
 		AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken,
+		Ambient:      c.Ambient,
+		PathStyle:    d.AddressingStyle == v1alpha1.AddressingPath,
 		AllowPrivate: r.AllowPrivate, DenyHosts: r.DenyHosts,
+	}
+	if e := bucket.EncryptionOf(d); e.Type != "" {
+		out.Encryption = receiverconfig.Encryption{Type: string(e.Type), KMSKeyID: e.KMSKeyID}
+	}
+	if l := bucket.RetentionOf(d); d.ObjectLock != nil {
+		out.Retention = receiverconfig.Retention{Mode: string(l.Mode), Days: d.ObjectLock.Days}
 	}
 	if d.CA != "" {
 		out.CA = []byte(d.CA)

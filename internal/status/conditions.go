@@ -89,8 +89,7 @@ func (o *Observation) bucket() state {
 	case o.Problem != nil && !o.withheld():
 		return no(o.Problem.Reason, "%s", o.Problem.Message)
 	case o.Claimed:
-		return yes(v1alpha1.ReasonPrefixClaimed, "The bucket %s can be used, and the prefix %s in it belongs to this trail.",
-			o.Trail.Spec.Destination.Bucket, o.Trail.Prefix())
+		return o.usable()
 	}
 	return pending
 }

@@ -21,6 +21,8 @@ type Observation struct {
 	Problem *Problem
 	// Claimed: the bucket answered and the prefix belongs to this trail.
 	Claimed bool
+	// Bucket is what was found and set there; nil leaves what was found before.
+	Bucket *v1alpha1.BucketStatus
 	// Rendered: the receiver's configuration holds this generation.
 	Rendered bool
 	// Selection is receiverconfig.SelectionSHA256 of the selection that was
@@ -65,6 +67,9 @@ func Of(o Observation) v1alpha1.TrailStatus {
 	s.ObservedGeneration = o.Trail.Generation
 	s.TrailARN = o.ARN
 	s.Prefix = o.Trail.Prefix()
+	if o.Bucket != nil {
+		s.Bucket = o.Bucket.DeepCopy()
+	}
 	if e := o.entry(); e != nil {
 		s.LatestDelivery = latestDelivery(e)
 		s.LatestDigest = latestDigest(e)

@@ -66,7 +66,7 @@ func (e *env) bucket(name string) *memory.Store {
 	return e.buckets[name]
 }
 
-func (e *env) open(c objectstore.Config) (objectstore.Store, error) {
+func (e *env) open(c objectstore.Config) (objectstore.Managed, error) {
 	e.mu.Lock()
 	e.opened = append(e.opened, c)
 	e.mu.Unlock()

@@ -33,7 +33,7 @@ func TestBucketProblems(t *testing.T) {
 		says   string
 	}{
 		{"missing", objectstore.ErrNoBucket, "BucketNotFound", "does not exist and could not be created"},
-		{"denied", objectstore.ErrAccessDenied, "AccessDenied", "Allow them s3:ListBucket"},
+		{"denied", objectstore.ErrAccessDenied, "AccessDenied", "Allow s3:ListBucket"},
 		{"wrong-secret", objectstore.ErrBadCredentials, "InvalidCredentials", "Correct AWS_ACCESS_KEY_ID"},
 		{"certificate", objectstore.ErrCertificate, "CertificateNotTrusted", "spec.destination.ca"},
 		{"unreachable", objectstore.ErrUnreachable, "EndpointUnreachable", "does not answer"},

@@ -105,7 +105,7 @@ healthBindAddress: "127.0.0.1:0"
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := controllers.NewManager(ctx, cfg, controllers.Options{
-		Config: c, Open: minio.New, PollReceiver: 200 * time.Millisecond, Metrics: prometheus.NewRegistry(),
+		Config: c, Open: minio.NewManaged, PollReceiver: 200 * time.Millisecond, Metrics: prometheus.NewRegistry(),
 	})
 	if err != nil {
 		cancel()
