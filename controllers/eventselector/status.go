@@ -23,7 +23,7 @@ func statusOf(e *v1alpha1.EventSelector, users []string, now metav1.Time) v1alph
 	s := *e.Status.DeepCopy()
 	s.ObservedGeneration = e.Generation
 	slices.Sort(users)
-	s.Trails = int32(min(len(users), 1<<31-1)) //nolint:gosec // bounded
+	s.Trails = int32(min(len(users), 1<<31-1))
 	s.UsedBy = users[:min(len(users), maxUsedBy)]
 	ready := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonCompiled,

@@ -136,7 +136,8 @@ func TestLossOfTenantIsToldToCluster(t *testing.T) {
 		names, _ := b.ownRecords("cluster")
 		return slices.Contains(names, record.EventEventsLost)
 	})
-	if names, text := b.ownRecords("blue"); len(names) > 0 {
+	// With such a quota blue may lose files of its own.
+	if _, text := b.ownRecords("blue"); strings.Contains(text, "red") {
 		t.Errorf("blue reads %s", text)
 	}
 }
