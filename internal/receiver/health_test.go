@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -60,9 +61,9 @@ func TestProbes(t *testing.T) {
 func TestProbeOfAVolumeThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		probes := 0
+		var probes atomic.Int32
 		r := &Receiver{o: Options{DataDir: "/", ReserveBytes: 1}, prober: prober{commit: func(...spool.Op) error {
-			probes++
+			probes.Add(1)
 			<-release
 			return nil
 		}}}
@@ -75,8 +76,8 @@ func TestProbeOfAVolumeThatHangs(t *testing.T) {
 				t.Errorf("ready: %v", err)
 			}
 		}
-		if probes != 1 {
-			t.Errorf("%d probes are under way", probes)
+		if n := probes.Load(); n != 1 {
+			t.Errorf("%d probes are under way", n)
 		}
 		close(release)
 		synctest.Wait()
