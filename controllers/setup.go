@@ -30,6 +30,7 @@ import (
 	"github.com/trail-operator/trail-operator/controllers/receiver"
 	"github.com/trail-operator/trail-operator/controllers/trail"
 	"github.com/trail-operator/trail-operator/internal/managerconfig"
+	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/receiverclient"
 )
@@ -95,7 +96,7 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 		Metrics:                       metricsserver.Options{BindAddress: o.Config.MetricsBindAddress},
 		HealthProbeBindAddress:        o.Config.HealthBindAddress,
 		LeaderElection:                o.Config.LeaderElection,
-		LeaderElectionID:              "trail-operator-manager",
+		LeaderElectionID:              manifests.LeaseName,
 		LeaderElectionNamespace:       o.Config.Namespace,
 		LeaderElectionReleaseOnCancel: true,
 		Controller:                    config.Controller{SkipNameValidation: &repeated},

@@ -19,12 +19,18 @@ import (
 type recorder struct {
 	ids   map[string]bool
 	names []string
+	last  record.OwnEvent
+	away  bool
 }
 
 func (*recorder) Status(context.Context) (*receiverstatus.Status, error) { return nil, errReceiver }
 
 func (r *recorder) Record(_ context.Context, events ...record.OwnEvent) error {
+	if r.away {
+		return errReceiver
+	}
 	for _, e := range events {
+		r.last = e
 		if !r.ids[e.ID] {
 			r.ids[e.ID] = true
 			r.names = append(r.names, e.Name)

@@ -96,7 +96,7 @@ func (s *scope) checkBucket(ctx context.Context) error {
 		if last.problem != nil && last.of == of {
 			next.failures = last.failures + 1
 		}
-		v := &visit{scope: s, config: d, desired: bucket.Want(s.destination, s.owner())}
+		v := &visit{scope: s, config: d, desired: bucket.Want(s.destination, s.owner(), s.trail.Status.Bucket)}
 		if next.problem = v.run(ctx); next.problem == nil {
 			next.status, next.lifecycle = bucket.Status(s.destination, s.trail.Status.Bucket, v.outcome), v.outcome.InForce
 		}
@@ -111,6 +111,7 @@ func (s *scope) checkBucket(ctx context.Context) error {
 		return s.proceed(last.problem)
 	}
 	s.seen.Claimed, s.seen.Bucket = true, last.status
+	s.refuseShortening()
 	return nil
 }
 
@@ -211,8 +212,11 @@ func (v *visit) protect(ctx context.Context) error {
 	return v.apply(ctx, v.desired.Without(bucket.Lifecycle, bucket.Tags))
 }
 
-// configure gives it the rest.
-func (v *visit) configure(ctx context.Context) error { return v.apply(ctx, v.desired) }
+// configure gives it the rest. Lifecycle rules and tags are written all at once,
+// so two trails of one bucket take turns.
+func (v *visit) configure(ctx context.Context) error {
+	return configuring.do(ctx, v.config.Endpoint+" "+v.config.Bucket, func() error { return v.apply(ctx, v.desired) })
+}
 
 func (v *visit) apply(ctx context.Context, d bucket.Desired) error {
 	look := bucket.Inspect

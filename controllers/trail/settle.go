@@ -19,10 +19,14 @@ func (s *scope) settle(context.Context) error {
 		d.ManagementPolicy = v1alpha1.PolicyObserve // the bucket is not the tenant's
 	}
 	s.destination, s.shortening = bucket.Settle(d, s.trail.Status.Bucket, s.trail.Annotations[v1alpha1.AnnotationAllowShortening])
+	return nil
+}
+
+// refuseShortening says that the spec is not in force. Everything else goes on.
+func (s *scope) refuseShortening() {
 	if s.shortening != nil && !s.shortening.Allowed && s.seen.Problem == nil {
 		s.seen.Problem = status.Shortening(s.shortening.Says, s.shortening.Annotation)
 	}
-	return nil
 }
 
 // settled is the trail with the destination that is put in force.

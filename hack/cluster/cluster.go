@@ -31,9 +31,10 @@ const (
 	NodeName = "control-plane-1"
 	// NodeIP is the address of the node, on which the API server listens.
 	NodeIP = "10.200.0.1"
-	// OutsideIP is a second address of the node. Servers that stand for the world
-	// outside the cluster listen on it; pods reach it.
-	OutsideIP = "10.200.0.2"
+	// BucketIP and OtherBucketIP are further addresses of the node, for servers
+	// that stand for the world outside the cluster. Pods reach them.
+	BucketIP      = "10.200.0.2"
+	OtherBucketIP = "10.200.0.3"
 
 	apiServerPort = "6443"
 	serviceRange  = "10.96.0.0/16"

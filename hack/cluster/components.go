@@ -89,6 +89,7 @@ func (c *Cluster) RestartAPIServer(ctx context.Context, flags ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
 	c.process("kube-apiserver").Stop(stopTimeout)
+	c.forget("kube-apiserver")
 	c.apiServerFlags = flags
 	return c.startAPIServer(ctx)
 }
@@ -130,8 +131,10 @@ func (c *Cluster) KillRuntime() error {
 	if err != nil {
 		return err
 	}
-	c.process("kubelet").Kill()
-	c.process("containerd").Kill()
+	for _, name := range []string{"kubelet", "containerd"} {
+		c.process(name).Kill()
+		c.forget(name)
+	}
 	pids, err := processesBelow(n.cgroup)
 	if err != nil {
 		return err

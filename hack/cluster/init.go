@@ -131,7 +131,8 @@ func network(string) error {
 		"link set lo up",
 		"link add node0 type bridge",
 		"address add " + NodeIP + "/24 dev node0",
-		"address add " + OutsideIP + "/24 dev node0",
+		"address add " + BucketIP + "/24 dev node0",
+		"address add " + OtherBucketIP + "/24 dev node0",
 		"link set node0 up",
 		"route add default via 10.200.0.254 dev node0",
 	}, "\n"))

@@ -148,6 +148,13 @@ func (c *Cluster) process(name string) *Process {
 	return c.processes[name]
 }
 
+// forget: the process was ended on purpose, so its end explains nothing.
+func (c *Cluster) forget(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.processes, name)
+}
+
 // poll calls check until it succeeds; a component that ends meanwhile is the
 // answer to why it does not.
 func (c *Cluster) poll(ctx context.Context, what string, check func(context.Context) error) error {

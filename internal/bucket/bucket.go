@@ -69,17 +69,23 @@ type Desired struct {
 	Retention  objectstore.DefaultRetention
 	Rules      []objectstore.LifecycleRule
 	Tags       map[string]string
+	// HadRules: rules were set that may not be asked for any more. They must be
+	// seen to go.
+	HadRules bool
 
 	places places
+	// without are the features that are left alone.
+	without []Feature
 }
 
-// Want returns what d asks for.
-func Want(d v1alpha1.Destination, t Trail) Desired {
+// Want returns what d asks for, after was had been set; nil is nothing.
+func Want(d v1alpha1.Destination, t Trail, was *v1alpha1.BucketStatus) Desired {
 	want := Desired{
 		Owner:      t.owner(),
 		Versioning: d.Versioning == v1alpha1.VersioningEnabled,
 		Encryption: EncryptionOf(d),
 		Retention:  RetentionOf(d),
+		HadRules:   was != nil && was.ExpireAfterDays+was.DigestExpireAfterDays+was.NoncurrentExpireAfterDays > 0,
 		places:     t.places(),
 	}
 	if d.Lifecycle != nil {

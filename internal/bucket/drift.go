@@ -32,7 +32,7 @@ func (d Desired) Changes(o Observed) []Change {
 	if o.Lock.Enabled && !atLeast(o.Lock.Default, d.Retention) {
 		add(ObjectLock, "The bucket's default retention is less than objectLock asks for.")
 	}
-	if drift := d.ruleDrift(o.Rules); len(drift) > 0 && !slices.Contains(o.unknown(), Lifecycle) {
+	if drift := d.ruleDrift(o.Rules); len(drift) > 0 && !slices.Contains(d.without, Lifecycle) {
 		add(Lifecycle, drift...)
 	}
 	var tags []string
@@ -156,7 +156,7 @@ func (d Desired) against(r objectstore.LifecycleRule) []string {
 	if r.ExpireDays > 0 && (overlap(r.Prefix, d.places.keys) || overlap(r.Prefix, d.places.owner)) {
 		say("deletes the public keys of the digests, or the object that claims the prefix. Narrow its prefix, or remove it.")
 	}
-	if r.Partial && len(list) == 0 && (overlap(r.Prefix, d.places.root)) {
+	if r.Partial && len(list) == 0 && overlap(r.Prefix, d.places.root) {
 		say("has conditions or dates that are not understood, and may concern objects of this trail. Check it.")
 	}
 	return list

@@ -76,9 +76,11 @@ func (d Desired) feature(r objectstore.LifecycleRule) Feature {
 	return Lifecycle
 }
 
-// Without returns d without what needs features.
+// Without returns d without what needs features. What the bucket has of them is
+// left alone.
 func (d Desired) Without(features ...Feature) Desired {
 	out := d
+	out.without = slices.Concat(d.without, features)
 	out.Rules = slices.DeleteFunc(slices.Clone(d.Rules), func(r objectstore.LifecycleRule) bool {
 		return slices.Contains(features, Lifecycle) || slices.Contains(features, d.feature(r))
 	})
@@ -160,9 +162,9 @@ func inForce(all []objectstore.LifecycleRule, owner string, p places) []record.L
 		if !r.Enabled || r.Partial {
 			continue
 		}
-		said := record.LifecycleRule{ExpireDays: int32(r.ExpireDays)} //nolint:gosec // at most MaxLifecycleDays
+		said := record.LifecycleRule{ExpireDays: int32(r.ExpireDays)}
 		if isStorageClass(r.StorageClass) {
-			said.StorageClass, said.TransitionDays = r.StorageClass, int32(r.TransitionDays) //nolint:gosec // the same
+			said.StorageClass, said.TransitionDays = r.StorageClass, int32(r.TransitionDays)
 		}
 		if said == (record.LifecycleRule{}) {
 			continue

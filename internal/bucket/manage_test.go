@@ -29,7 +29,7 @@ func lockedBucket(t *testing.T) *memory.Store {
 
 func manage(t *testing.T, s *memory.Store, d v1alpha1.Destination) Outcome {
 	t.Helper()
-	out, err := Manage(t.Context(), s, Want(d, of("shop.audit", "a")))
+	out, err := Manage(t.Context(), s, Want(d, of("shop.audit", "a"), nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,9 @@ func TestManageSetsAndRepairs(t *testing.T) {
 		t.Errorf("the bucket has %+v", lock)
 	}
 	for name, damage := range map[string]func() error{
-		"rule":       func() error { return s.SetLifecycle(t.Context(), Want(everything(), of("shop.audit", "a")).Owner, nil) },
+		"rule": func() error {
+			return s.SetLifecycle(t.Context(), Want(everything(), of("shop.audit", "a"), nil).Owner, nil)
+		},
 		"tag":        func() error { return s.SetTags(t.Context(), nil, []string{"team"}) },
 		"encryption": func() error { return s.SetDefaultEncryption(t.Context(), objectstore.DefaultEncryption{}) },
 		"retention":  func() error { return s.SetDefaultRetention(t.Context(), objectstore.DefaultRetention{}) },
@@ -57,7 +59,7 @@ func TestManageSetsAndRepairs(t *testing.T) {
 		if err := damage(); err != nil {
 			t.Fatal(err)
 		}
-		seen, err := Inspect(t.Context(), s, Want(everything(), of("shop.audit", "a")))
+		seen, err := Inspect(t.Context(), s, Want(everything(), of("shop.audit", "a"), nil))
 		if err != nil || len(seen.Drift) == 0 {
 			t.Errorf("%s: it is not seen: %+v, %v", name, seen, err)
 		}
@@ -100,7 +102,7 @@ func TestMissingLock(t *testing.T) {
 	if !slices.Equal(out.Missing, []Feature{ObjectLock}) || s.Calls(objectstore.OpSetVersioning) > 0 {
 		t.Errorf("%+v", out)
 	}
-	seen, err := Inspect(t.Context(), s, Want(everything(), of("shop.audit", "a")))
+	seen, err := Inspect(t.Context(), s, Want(everything(), of("shop.audit", "a"), nil))
 	if err != nil || !slices.Equal(seen.Missing, []Feature{Versioning, ObjectLock}) {
 		t.Errorf("%+v, %v", seen, err)
 	}
@@ -165,12 +167,12 @@ func TestRefusedRules(t *testing.T) {
 		"all":   {func(objectstore.LifecycleRule) bool { return true }, []Feature{Lifecycle}, 0},
 	} {
 		s := lockedBucket(t)
-		out, err := Manage(t.Context(), choosy{s, tc.refuses}, Want(everything(), of("shop.audit", "a")))
+		out, err := Manage(t.Context(), choosy{s, tc.refuses}, Want(everything(), of("shop.audit", "a"), nil))
 		rules, _ := s.Lifecycle(t.Context())
 		if err != nil || !slices.Equal(out.Unsupported, tc.want) || len(rules) != tc.rules {
 			t.Errorf("%s: unsupported %v, rules %v, %v", name, out.Unsupported, rules, err)
 		}
-		again, err := Manage(t.Context(), choosy{s, tc.refuses}, Want(everything(), of("shop.audit", "a")))
+		again, err := Manage(t.Context(), choosy{s, tc.refuses}, Want(everything(), of("shop.audit", "a"), nil))
 		if err != nil || len(again.Changed) > 0 || !slices.Equal(again.Unsupported, tc.want) {
 			t.Errorf("%s: again %+v, %v", name, again, err)
 		}
@@ -188,7 +190,7 @@ func TestDenied(t *testing.T) {
 		})
 		return s
 	}
-	want := Want(everything(), of("shop.audit", "a"))
+	want := Want(everything(), of("shop.audit", "a"), nil)
 	for _, op := range []objectstore.Op{
 		objectstore.OpGetVersioning, objectstore.OpGetLifecycle, objectstore.OpSetLifecycle, objectstore.OpSetTags, objectstore.OpSetEncryption,
 	} {
@@ -199,8 +201,12 @@ func TestDenied(t *testing.T) {
 		}
 	}
 	// Whoever asks for nothing needs no permission.
-	if _, err := Manage(t.Context(), deny(objectstore.OpGetLifecycle), Want(v1alpha1.Destination{}, of("shop.audit", "a"))); err != nil {
+	if _, err := Manage(t.Context(), deny(objectstore.OpGetLifecycle), Want(v1alpha1.Destination{}, of("shop.audit", "a"), nil)); err != nil {
 		t.Error(err)
+	}
+	had := &v1alpha1.BucketStatus{ExpireAfterDays: 30}
+	if _, err := Manage(t.Context(), deny(objectstore.OpGetLifecycle), Want(v1alpha1.Destination{}, of("shop.audit", "a"), had)); !errors.Is(err, objectstore.ErrAccessDenied) {
+		t.Errorf("rules that are to go cannot be seen: %v", err)
 	}
 	if out, err := Inspect(t.Context(), deny(objectstore.OpGetTags), want); err != nil || !strings.Contains(strings.Join(out.Drift, " "), "may not read what the bucket has of tags") {
 		t.Errorf("%+v, %v", out, err)
@@ -211,7 +217,7 @@ func TestDenied(t *testing.T) {
 }
 
 func TestConflicts(t *testing.T) {
-	want := Want(everything(), of("shop.audit", "a"))
+	want := Want(everything(), of("shop.audit", "a"), nil)
 	const root = "a/AWSLogs/000000000042/"
 	for name, tc := range map[string]struct {
 		rule objectstore.LifecycleRule

@@ -23,8 +23,8 @@ type Observed struct {
 	denial error
 }
 
-// Observe reads what d wants, and the lifecycle rules in any case: those of
-// others may delete what the trail delivers.
+// Observe reads what d wants, and the lifecycle rules unless they are left alone:
+// those of others may delete what the trail delivers.
 func (d Desired) Observe(ctx context.Context, a objectstore.Admin) (Observed, error) {
 	var o Observed
 	for _, q := range []struct {
@@ -36,7 +36,7 @@ func (d Desired) Observe(ctx context.Context, a objectstore.Admin) (Observed, er
 		{Versioning, d.Versioning, false, func() (err error) { o.Versioning, err = a.Versioning(ctx); return err }},
 		{Encryption, d.Encryption.Type != objectstore.EncryptionNone, false, func() (err error) { o.Encryption, err = a.DefaultEncryption(ctx); return err }},
 		{ObjectLock, d.Retention != objectstore.DefaultRetention{}, false, func() (err error) { o.Lock, err = a.ObjectLock(ctx); return err }},
-		{Lifecycle, len(d.Rules) > 0, true, func() (err error) { o.Rules, err = a.Lifecycle(ctx); return err }},
+		{Lifecycle, len(d.Rules) > 0 || d.HadRules && !slices.Contains(d.without, Lifecycle), !slices.Contains(d.without, Lifecycle), func() (err error) { o.Rules, err = a.Lifecycle(ctx); return err }},
 		{Tags, len(d.Tags) > 0, false, func() (err error) { o.Tags, err = a.Tags(ctx); return err }},
 	} {
 		if !q.wanted && !q.always {

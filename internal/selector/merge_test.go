@@ -42,6 +42,41 @@ func TestMergeSelectsWhatAnySelects(t *testing.T) {
 	})
 }
 
+// TestMergeConvertsExactly: beside an advanced selection, a basic one selects
+// what it selected alone. The events are near its values, where a wrong
+// operator shows.
+func TestMergeConvertsExactly(t *testing.T) {
+	never := v1alpha1.EventSelection{Advanced: []v1alpha1.AdvancedEventSelector{{FieldSelectors: []v1alpha1.FieldSelector{
+		{Field: v1alpha1.FieldEventCategory, Equals: []string{"Management"}}, {Field: v1alpha1.FieldEventName, Equals: []string{"never"}},
+	}}}}
+	rapid.Check(t, func(t *rapid.T) {
+		b := drawBasic(t)
+		basic := v1alpha1.EventSelection{Basic: []v1alpha1.BasicEventSelector{b}}
+		m, err := selector.Merge([]v1alpha1.EventSelection{basic, never})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := selector.Compile(m, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		near := slices.Clone(b.ExcludeManagementEventSources)
+		for _, r := range b.DataResources {
+			near = append(near, r.Values...)
+		}
+		for _, v := range append(near, "c") {
+			for _, v := range []string{v, v + "c", "c" + v, v[1:]} {
+				f := drawFacts(t)
+				f.EventSource = v
+				f.Resources = append(f.Resources, record.FactResource{Type: rapid.SampledFrom(resourceTypes).Draw(t, "type"), ARN: v})
+				if got, want := s.Match(&f), reference(basic, f); got != want {
+					t.Fatalf("%+v: want %v, got %v from %+v", f, want, got, m)
+				}
+			}
+		}
+	})
+}
+
 func values(n int) []string {
 	list := make([]string, n)
 	for i := range list {

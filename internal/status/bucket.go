@@ -78,7 +78,7 @@ func ProtectionMissing(t *v1alpha1.Trail, features ...string) *Problem {
 	}
 	return &Problem{
 		Reason: v1alpha1.ReasonProtectionMissing,
-		Message: fmt.Sprintf("The bucket %s is without what %s asks for: the server does not have it, or the bucket was not set up so.%s Nothing is delivered there for the first time without.",
+		Message: fmt.Sprintf("The bucket %s is without what %s asks for: the server does not have it, or the bucket was not set up so.%s A trail does not begin to deliver without it.",
 			t.Spec.Destination.Bucket, strings.Join(fields, " and "), lock),
 	}
 }

@@ -4,8 +4,11 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,65 +28,91 @@ import (
 const (
 	accessKey = "AKIAE2E"
 	secretKey = "e2e-secret-that-must-stay-secret"
+
+	bucketRegion = "us-east-1"
+	kmsKey       = "e2e-key"
 )
 
-// bucketServer is a versitygw on the node, at an address that stands for the
+// bucketServer is an S3 server on the node, at an address that stands for the
 // world outside the cluster.
 type bucketServer struct {
-	e        *environment
-	process  *cluster.Process
-	endpoint string // as pods reach it
-	local    string // as this process reaches it
-	files    map[string][]record.Record
+	e       *environment
+	name    string // of the program
+	address string // host:port, as pods reach it
+	local   string // host:port, as this process reaches it
+	command func(s *bucketServer, data string) (args, env []string)
+	process *cluster.Process
+	files   map[string][]record.Record
 }
 
-const bucketAddress = cluster.OutsideIP + ":7070"
+func versitygw(s *bucketServer, data string) (args, env []string) {
+	return []string{"--port", s.address, "--region", bucketRegion, "--quiet", "posix", data},
+		[]string{"ROOT_ACCESS_KEY_ID=" + accessKey, "ROOT_SECRET_ACCESS_KEY=" + secretKey}
+}
 
-func (e *environment) startBucketServer(ctx context.Context) (*bucketServer, error) {
-	s := &bucketServer{e: e, endpoint: "http://" + bucketAddress, files: map[string][]record.Record{}}
+// minioServer has what versitygw lacks: versions, locks, encryption, lifecycle.
+func minioServer(s *bucketServer, data string) (args, env []string) {
+	return []string{"server", "--quiet", "--address", s.address, "--certs-dir", data + "-certs", data},
+		[]string{"MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + secretKey, "MINIO_REGION=" + bucketRegion,
+			"MINIO_BROWSER=off", "MINIO_UPDATE=off", "HOME=" + data + "-home",
+			"MINIO_KMS_SECRET_KEY=" + kmsKey + ":" + base64.StdEncoding.EncodeToString(make([]byte, 32))}
+}
+
+func (e *environment) startBucketServer(ctx context.Context, name, ip string, command func(*bucketServer, string) (args, env []string)) (*bucketServer, error) {
+	s := &bucketServer{e: e, name: name, address: ip + ":9000", command: command, files: map[string][]record.Record{}}
 	if err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	local, err := e.cluster.Forward(bucketAddress)
-	s.local = "http://" + local
+	var err error
+	s.local, err = e.cluster.Forward(s.address)
 	return s, err
 }
 
 // start starts the server; what it has stored before is still there.
 func (s *bucketServer) start(ctx context.Context) error {
-	programs, err := assets.Ensure(ctx, os.Stderr, "versitygw")
+	programs, err := assets.Ensure(ctx, os.Stderr, s.name)
 	if err != nil {
 		return err
 	}
-	data, iam := filepath.Join(s.e.dir, "s3", "data"), filepath.Join(s.e.dir, "s3", "iam")
-	for _, dir := range []string{data, iam} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
-	}
-	cmd := exec.Command(programs["versitygw"], "--port", bucketAddress, "--region", "us-east-1", "--iam-dir", iam, "--quiet", "posix", data)
-	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+accessKey, "ROOT_SECRET_ACCESS_KEY="+secretKey)
-	if s.process, err = s.e.cluster.StartProcess("versitygw", cmd); err != nil {
+	data := filepath.Join(s.e.dir, s.name)
+	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
 	}
+	args, env := s.command(s, data)
+	cmd := exec.Command(programs[s.name], args...)
+	cmd.Env = append(os.Environ(), env...)
+	if s.process, err = s.e.cluster.StartProcess(s.name, cmd); err != nil {
+		return err
+	}
+	client := &http.Client{Transport: &http.Transport{DialContext: s.e.cluster.Dial, DisableKeepAlives: true}}
 	for {
-		conn, err := s.e.cluster.Dial(ctx, "tcp", bucketAddress)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address, http.NoBody)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
 		if err == nil {
-			return conn.Close()
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusServiceUnavailable { // MinIO's, until it is ready
+				return nil
+			}
+			err = errors.New(resp.Status)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("the bucket server does not answer: %w (%s)", err, s.e.cluster.Tail("versitygw"))
+			return fmt.Errorf("%s does not answer: %w (%s)", s.name, err, s.e.cluster.Tail(s.name))
 		case <-s.process.Done():
-			return fmt.Errorf("the bucket server has ended: %s", s.e.cluster.Tail("versitygw"))
+			return fmt.Errorf("%s has ended: %s", s.name, s.e.cluster.Tail(s.name))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
+func (s *bucketServer) endpoint() string { return "http://" + s.address }
+
 func (s *bucketServer) open(bucket string) (objectstore.Store, error) {
 	return minio.New(objectstore.Config{
-		Endpoint: s.local, Region: "us-east-1", Bucket: bucket, AccessKey: accessKey, SecretKey: secretKey, AllowPrivate: true,
+		Endpoint: "http://" + s.local, Region: bucketRegion, Bucket: bucket, AccessKey: accessKey, SecretKey: secretKey, AllowPrivate: true,
 	})
 }
 
@@ -130,9 +159,9 @@ func fetch(ctx context.Context, store objectstore.Store, key string) ([]record.R
 }
 
 // recordsOf returns all records of a trail.
-func (e *environment) recordsOf(ctx context.Context, t *testing.T, trail trail) []record.Record {
+func (e *environment) recordsOf(ctx context.Context, t *testing.T, tr trail) []record.Record {
 	t.Helper()
-	records, err := e.s3.records(ctx, trail.bucket(), trail.prefix())
+	records, err := tr.server(e).records(ctx, tr.bucket(), tr.prefix())
 	if err != nil {
 		t.Fatal(err)
 	}

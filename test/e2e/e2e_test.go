@@ -16,6 +16,15 @@ var scenarios = []struct {
 	run   func(ctx context.Context, t *testing.T, e *environment)
 }{
 	{"first trail", 2 * time.Minute, firstTrail},
+	{"sessions", 2 * time.Minute, sessions},
+	{"organization trail", 3 * time.Minute, organizationTrail},
+	{"tenant isolation", time.Minute, tenantIsolation},
+	{"bucket outage", 3 * time.Minute, bucketOutage},
+	{"receiver deleted", 3 * time.Minute, receiverDeleted},
+	{"node crash", 3 * time.Minute, nodeCrash},
+	{"power loss", 3 * time.Minute, powerLoss},
+	{"upgrade", 3 * time.Minute, upgrade},
+	{"uninstall", 3 * time.Minute, uninstall},
 }
 
 func TestEndToEnd(t *testing.T) {

@@ -24,15 +24,17 @@ import (
 // startLimit is for everything before the first scenario, with cached tools.
 const startLimit = 10 * time.Minute
 
-// environment is the cluster with the product installed, and a bucket server.
+// environment is the cluster with the product installed, and bucket servers.
 type environment struct {
 	source  string // root of the repository
 	dir     string // for everything; the cluster's is in it
 	cluster *cluster.Cluster
 	client  client.Client // an administrator's
 	root    user          // the same, with kubectl
-	s3      *bucketServer
+	s3      *bucketServer // of tenants
+	minio   *bucketServer // of the organization
 	begun   time.Time
+	loads   [][]string // names of what was created, by load
 }
 
 // newEnvironment brings everything up, as the installation guide says, and has
@@ -69,7 +71,7 @@ func newEnvironment(t *testing.T) *environment {
 	built := make(chan error, 1)
 	go func() { built <- e.build(ctx) }()
 	if e.cluster, err = cluster.Start(ctx, cluster.Options{Dir: node, Progress: os.Stderr}); err != nil {
-		_ = <-built // the cluster is what failed first
+		<-built // the cluster is what failed first
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -89,10 +91,23 @@ func newEnvironment(t *testing.T) *environment {
 		t.Fatal(err)
 	}
 	e.root = user{e, e.cluster.AdminKubeconfig()}
-	if e.s3, err = e.startBucketServer(ctx); err != nil {
+	if e.s3, err = e.startBucketServer(ctx, "versitygw", cluster.BucketIP, versitygw); err != nil {
 		t.Fatal(err)
 	}
-	e.install(ctx, t)
+	if e.minio, err = e.startBucketServer(ctx, "minio", cluster.OtherBucketIP, minioServer); err != nil {
+		t.Fatal(err)
+	}
+	for _, binary := range []string{"manager", "receiver"} {
+		if err := e.cluster.LoadImage(ctx, e.archive(binary)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() {
+		if t.Failed() {
+			e.explain(t)
+		}
+	}()
+	e.install(ctx, t, firstTag)
 	e.step(t, "the operator is installed")
 	e.connect(ctx, t)
 	e.step(t, "the API server is connected")
@@ -105,13 +120,13 @@ func (e *environment) step(t *testing.T, what string) {
 	t.Logf("%5.1f s: %s", time.Since(e.begun).Seconds(), what)
 }
 
-// build makes the images, the plugin for kubectl and the bucket server.
+// build makes the images, the plugin for kubectl and the bucket servers.
 func (e *environment) build(ctx context.Context) error {
-	if _, err := assets.Ensure(ctx, os.Stderr, "versitygw"); err != nil {
+	if _, err := assets.Ensure(ctx, os.Stderr, "versitygw", "minio", "helm"); err != nil {
 		return err
 	}
 	for _, binary := range []string{"manager", "receiver"} {
-		cmd := e.goCommand(ctx, "run", "./hack/image", "--binary", binary, "--tag", image(binary, "dev"), "--output", e.archive(binary))
+		cmd := e.goCommand(ctx, "run", "./hack/image", "--binary", binary, "--tag", image(binary, firstTag), "--output", e.archive(binary))
 		if err := run(cmd); err != nil {
 			return err
 		}

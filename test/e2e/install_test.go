@@ -9,38 +9,78 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trail-operator/trail-operator/hack/assets"
 	"github.com/trail-operator/trail-operator/hack/cluster"
 )
 
-// operatorNamespace is that of the installation.
-const operatorNamespace = "trail-operator-system"
+// The installation.
+const (
+	operatorNamespace = "trail-operator-system"
+	release           = "trail-operator"
+	organization      = "o-e2e0000000"
+)
 
-// install installs the operator as the installation guide says.
-func (e *environment) install(ctx context.Context, t *testing.T) {
+// Tags of the images: the upgrade goes from the first to the second.
+const (
+	firstTag  = "dev"
+	secondTag = "dev-2"
+)
+
+// workloads are those of the installation.
+var workloads = []string{"deployment/trail-manager", "statefulset/trail-receiver"}
+
+// install installs the operator from images of this tag, or upgrades it to them,
+// and waits until it runs.
+func (e *environment) install(ctx context.Context, t *testing.T, tag string) {
 	t.Helper()
-	for _, binary := range []string{"manager", "receiver"} {
-		if err := e.cluster.LoadImage(ctx, e.archive(binary)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	e.root.kubectl(ctx, t, "apply", "--server-side", "-k", filepath.Join(e.source, "config", "default"))
-	e.waitInstalled(ctx, t)
+	e.helm(ctx, t, "upgrade", "--install", release, filepath.Join(e.source, "charts", "trail-operator"), "--create-namespace",
+		"--set", "region=e2e-1,organization="+organization+",image.tag="+tag, "--set", "receiver.apiServers={"+cluster.NodeName+"}")
+	e.root.kubectl(ctx, t, "label", "--overwrite", "namespace", operatorNamespace, "pod-security.kubernetes.io/enforce=restricted")
+	e.waitInstalled(ctx, t, tag)
 }
 
-func (e *environment) waitInstalled(ctx context.Context, t *testing.T) {
+// uninstall removes what install made.
+func (e *environment) uninstall(ctx context.Context, t *testing.T) {
 	t.Helper()
-	for _, workload := range []string{"deployment/trail-manager", "statefulset/trail-receiver"} {
-		eventually(ctx, t, workload, func() string {
-			if _, err := e.root.try(ctx, "", "get", workload, "-n", operatorNamespace); err != nil {
+	e.helm(ctx, t, "uninstall", release, "--wait", "--timeout=90s")
+	e.root.kubectl(ctx, t, "delete", "namespace", operatorNamespace, "--timeout=90s")
+}
+
+func (e *environment) helm(ctx context.Context, t *testing.T, args ...string) {
+	t.Helper()
+	programs, err := assets.Ensure(ctx, os.Stderr, "helm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := e.root.command(ctx, programs["helm"], append(args, "--namespace", operatorNamespace)...)
+	cmd.Env = append(cmd.Env, "HOME="+filepath.Join(e.dir, "home"))
+	if err := e.cluster.Run(cmd); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitInstalled waits until manager and receiver run from images of this tag.
+func (e *environment) waitInstalled(ctx context.Context, t *testing.T, tag string) {
+	t.Helper()
+	for _, workload := range workloads {
+		eventually(ctx, t, workload+" with images "+tag, func() string {
+			image, err := e.root.try(ctx, "", "get", workload, "-n", operatorNamespace, "-o", "jsonpath={.spec.template.spec.containers[0].image}")
+			if err != nil {
 				return err.Error()
+			}
+			if !strings.HasSuffix(image, ":"+tag) {
+				return "the image is " + image
 			}
 			return ""
 		})
-		if _, err := e.root.try(ctx, "", "rollout", "status", workload, "-n", operatorNamespace, "--timeout=90s"); err != nil {
-			e.explain(t)
-			t.Fatal(err)
-		}
+		e.waitRollout(ctx, t, workload)
 	}
+}
+
+// waitRollout waits until every pod of a workload is ready.
+func (e *environment) waitRollout(ctx context.Context, t *testing.T, workload string) {
+	t.Helper()
+	e.root.kubectl(ctx, t, "rollout", "status", workload, "-n", operatorNamespace, "--timeout=90s")
 }
 
 // connect has the API server send its audit events, with the files and flags

@@ -39,7 +39,7 @@ func hasResource(r *record.Record, end string) bool {
 func (e *environment) waitFor(ctx context.Context, t *testing.T, tr trail, wanted ...want) {
 	t.Helper()
 	eventually(ctx, t, "records in the bucket", func() string {
-		records, err := e.s3.records(ctx, tr.bucket(), tr.prefix())
+		records, err := tr.server(e).records(ctx, tr.bucket(), tr.prefix())
 		if err != nil {
 			return err.Error()
 		}
