@@ -53,9 +53,11 @@ func versitygw(s *bucketServer, data string) (args, env []string) {
 // minioServer has what versitygw lacks: versions, locks, encryption, lifecycle.
 func minioServer(s *bucketServer, data string) (args, env []string) {
 	return []string{"server", "--quiet", "--address", s.address, "--certs-dir", data + "-certs", data},
-		[]string{"MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + secretKey, "MINIO_REGION=" + bucketRegion,
+		[]string{
+			"MINIO_ROOT_USER=" + accessKey, "MINIO_ROOT_PASSWORD=" + secretKey, "MINIO_REGION=" + bucketRegion,
 			"MINIO_BROWSER=off", "MINIO_UPDATE=off", "HOME=" + data + "-home",
-			"MINIO_KMS_SECRET_KEY=" + kmsKey + ":" + base64.StdEncoding.EncodeToString(make([]byte, 32))}
+			"MINIO_KMS_SECRET_KEY=" + kmsKey + ":" + base64.StdEncoding.EncodeToString(make([]byte, 32)),
+		}
 }
 
 func (e *environment) startBucketServer(ctx context.Context, name, ip string, command func(*bucketServer, string) (args, env []string)) (*bucketServer, error) {

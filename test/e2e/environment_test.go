@@ -71,7 +71,9 @@ func newEnvironment(t *testing.T) *environment {
 	built := make(chan error, 1)
 	go func() { built <- e.build(ctx) }()
 	if e.cluster, err = cluster.Start(ctx, cluster.Options{Dir: node, Progress: os.Stderr}); err != nil {
-		<-built // the cluster is what failed first
+		if berr := <-built; berr != nil {
+			t.Error(berr)
+		}
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
