@@ -66,6 +66,9 @@ func sessions(ctx context.Context, t *testing.T, e *environment) {
 	tenant.kubectl(ctx, t, append(in, "logs", "web")...)
 	portForward(ctx, t, tenant)
 
+	// What the API server has not posted yet when a trail is suspended comes too
+	// late for it. It posts every second.
+	pause(ctx, 3*time.Second)
 	e.suspend(ctx, t, shop)
 	records := e.recordsOf(ctx, t, shop)
 	for _, w := range []want{
