@@ -71,7 +71,7 @@ func TestTrailBecomesReady(t *testing.T) {
 	e.receiver.set(uid, func(s *receiverstatus.Trail) {
 		s.DeliveryError = &receiverstatus.Failure{Code: "AccessDenied", Reason: receiverstatus.ReasonAccessDenied, Message: "planted-secret"}
 	})
-	condition(t, trail, "Delivering", "False AccessDenied", "Allow them s3:ListBucket", "delivered later")
+	condition(t, trail, "Delivering", "False AccessDenied", "Allow s3:ListBucket", "delivered later")
 	condition(t, trail, "Ready", "False AccessDenied")
 	if trail.Status.LatestDelivery.Error != "AccessDenied" {
 		t.Errorf("latest delivery %+v", trail.Status.LatestDelivery)

@@ -96,7 +96,6 @@ func TestTrailIsRefused(t *testing.T) {
 		"bucket with two dots":       {dest + "bucket", "a..b", bucket},
 		"bucket with a hyphen last":  {dest + "bucket", "audit-", bucket},
 		"bucket with a slash":        {dest + "bucket", "audit/x", bucket},
-		"no credentials":             {dest + "credentialsSecretRef", nil, "spec.destination.credentialsSecretRef: Required value"},
 		"empty Secret name":          {dest + "credentialsSecretRef name", "", "spec.destination.credentialsSecretRef.name"},
 		"Secret of another":          {dest + "credentialsSecretRef name", "kube-system/x", secret},
 		"endpoint without a scheme":  {dest + "endpoint", "s3.example.com", endpoint},
