@@ -11,7 +11,7 @@ import (
 type collector struct {
 	status func() receiverstatus.Status
 
-	records, pendingFiles, bytes, lastDelivery, lastDigest, failing, skew, tail, spoolBytes, generation *prometheus.Desc
+	records, pendingRecords, pendingFiles, bytes, lastDelivery, lastDigest, failing, skew, generation *prometheus.Desc
 }
 
 func newCollector(status func() receiverstatus.Status) *collector {
@@ -19,23 +19,22 @@ func newCollector(status func() receiverstatus.Status) *collector {
 		return prometheus.NewDesc("trail_"+name, help, labels, nil)
 	}
 	return &collector{
-		status:       status,
-		records:      desc("records_total", "Records of a trail by what became of them: delivered, selected_out, pending, quarantined, expired. Their sum is accepted.", "trail", "state"),
-		pendingFiles: desc("pending_files", "Closed log files that the bucket has not confirmed.", "trail"),
-		bytes:        desc("delivered_bytes_total", "Compressed bytes of log files in the bucket.", "trail"),
-		lastDelivery: desc("last_delivery_timestamp_seconds", "When the bucket last confirmed a log file.", "trail"),
-		lastDigest:   desc("last_digest_timestamp_seconds", "When the bucket last confirmed a digest.", "trail"),
-		failing:      desc("delivery_failing", "1 while deliveries fail, by reason.", "trail", "reason"),
-		skew:         desc("clock_skew_seconds", "The bucket's clock minus ours, when it holds deliveries back.", "trail"),
-		tail:         desc("spool_tail", "Position of the newest durable chunk."),
-		spoolBytes:   desc("spool_bytes", "Bytes of the spool on the volume."),
-		generation:   desc("config_generation", "Generation of the configuration in force."),
+		status:         status,
+		records:        desc("records_total", "Records of a trail by what became of them: delivered, selected_out, quarantined, expired. With those pending their sum is accepted.", "trail", "state"),
+		pendingRecords: desc("pending_records", "Records that the bucket has not confirmed.", "trail"),
+		pendingFiles:   desc("pending_files", "Closed log files that the bucket has not confirmed.", "trail"),
+		bytes:          desc("delivered_bytes_total", "Compressed bytes of log files in the bucket.", "trail"),
+		lastDelivery:   desc("last_delivery_timestamp_seconds", "When the bucket last confirmed a log file.", "trail"),
+		lastDigest:     desc("last_digest_timestamp_seconds", "When the bucket last confirmed a digest.", "trail"),
+		failing:        desc("delivery_failing", "1 while deliveries fail, by reason.", "trail", "reason"),
+		skew:           desc("clock_skew_seconds", "The bucket's clock minus ours, when it holds deliveries back.", "trail"),
+		generation:     desc("config_generation", "Generation of the configuration in force."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.records, c.pendingFiles, c.bytes, c.lastDelivery, c.lastDigest, c.failing, c.skew, c.tail, c.spoolBytes, c.generation} {
+	for _, d := range []*prometheus.Desc{c.records, c.pendingRecords, c.pendingFiles, c.bytes, c.lastDelivery, c.lastDigest, c.failing, c.skew, c.generation} {
 		ch <- d
 	}
 }
@@ -46,19 +45,21 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	gauge(c.tail, float64(s.Spool.Tail))
-	gauge(c.spoolBytes, float64(s.Spool.Bytes))
+	counter := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
 	gauge(c.generation, float64(s.Generation))
 	for i := range s.Trails {
 		t := &s.Trails[i]
 		for state, n := range map[string]int64{
 			"delivered": t.Counts.Delivered, "selected_out": t.Counts.SelectedOut,
-			"pending": t.Counts.Pending, "quarantined": t.Counts.Quarantined, "expired": t.Counts.Expired,
+			"quarantined": t.Counts.Quarantined, "expired": t.Counts.Expired,
 		} {
-			gauge(c.records, float64(n), t.UID, state)
+			counter(c.records, n, t.UID, state)
 		}
+		gauge(c.pendingRecords, float64(t.Counts.Pending), t.UID)
 		gauge(c.pendingFiles, float64(t.PendingFiles), t.UID)
-		gauge(c.bytes, float64(t.DeliveredBytes), t.UID)
+		counter(c.bytes, t.DeliveredBytes, t.UID)
 		gauge(c.skew, float64(t.ClockSkewSeconds), t.UID)
 		if t.LastDelivery != nil {
 			gauge(c.lastDelivery, float64(t.LastDelivery.Unix()), t.UID)
