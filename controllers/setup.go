@@ -121,6 +121,9 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	poller := &trail.Poller{
 		Client: mgr.GetClient(), Receiver: o.Receiver, Installation: made, Clock: o.Clock,
 		Interval: o.PollReceiver, Abandoned: trail.NewAbandoned(),
+		Report: &trail.Report{
+			Client: mgr.GetClient(), Namespace: o.Config.Namespace, APIServers: o.Config.Receiver.APIServers, Clock: o.Clock,
+		},
 	}
 	if err := errors.Join(o.Metrics.Register(poller.Abandoned), mgr.Add(poller)); err != nil {
 		return nil, err

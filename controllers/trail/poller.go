@@ -31,6 +31,8 @@ type Poller struct {
 	Interval time.Duration
 	// Abandoned counts trails that were given up with records undelivered.
 	Abandoned prometheus.Counter
+	// Report is told what the receiver answers; nil for nobody.
+	Report *Report
 
 	kinds   []subscription
 	last    atomic.Pointer[receiverstatus.Status] // nil: the receiver does not answer
@@ -129,6 +131,7 @@ func (p *Poller) poll(ctx context.Context, log logr.Logger) {
 	}
 	p.last.Store(s)
 	p.report(log, s)
+	p.Report.publish(ctx, log, s, err)
 	views := map[types.UID]view{}
 	for _, sub := range p.kinds {
 		trails, err := sub.kind.List(ctx, p.Client)
