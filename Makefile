@@ -82,6 +82,8 @@ test: ## Run all tests, with the race detector, against real servers.
 
 .PHONY: e2e
 e2e: ## Install the operator on a real cluster of one node and use it (root, Debian); KEEP=1 keeps the logs.
+	go run ./hack/cluster/cmd/cluster prepare
+	$(ASSETS) versitygw minio helm
 	TRAIL_E2E=1 TRAIL_E2E_KEEP=$(KEEP) go test -count=1 -timeout 30m -v ./test/e2e
 
 BENCH     ?= .

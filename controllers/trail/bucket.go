@@ -178,7 +178,7 @@ func (v *visit) open(context.Context) (err error) {
 
 // exist creates a missing bucket.
 func (v *visit) exist(ctx context.Context) error {
-	err := v.store.CheckBucket(ctx)
+	err := v.store.CheckBucket(ctx, v.layout().Place())
 	if !errors.Is(err, objectstore.ErrNoBucket) {
 		return err
 	}

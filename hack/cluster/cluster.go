@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -92,6 +93,25 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
+// Prepare sees whether this machine can run a cluster and gets the programs for
+// it, which takes minutes the first time: it builds those of Kubernetes and
+// installs Debian packages. It returns the paths of the programs by name.
+func Prepare(ctx context.Context, progress io.Writer) (map[string]string, error) {
+	if err := Check(); err != nil {
+		return nil, fmt.Errorf("no cluster can run on this machine: %w", err)
+	}
+	paths, err := systemPrograms(ctx, progress)
+	if err != nil {
+		return nil, err
+	}
+	built, err := assets.Ensure(ctx, progress, programs...)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(paths, built)
+	return paths, nil
+}
+
 // prepare makes everything that outlives a loss of power: programs,
 // certificates and configuration files.
 func prepare(ctx context.Context, o Options) (*Cluster, error) {
@@ -107,19 +127,9 @@ func prepare(ctx context.Context, o Options) (*Cluster, error) {
 			return nil, fmt.Errorf("the cluster's folder must not lie in %s, which the node does not share: %s", hidden, dir)
 		}
 	}
-	if os.Geteuid() != 0 {
-		return nil, errors.New("a cluster needs root: it makes namespaces and starts containers")
-	}
 	c := &Cluster{Dir: dir, progress: o.Progress, processes: map[string]*Process{}}
-	if c.programs, err = systemPrograms(ctx, o.Progress); err != nil {
+	if c.programs, err = Prepare(ctx, o.Progress); err != nil {
 		return nil, err
-	}
-	built, err := assets.Ensure(ctx, o.Progress, programs...)
-	if err != nil {
-		return nil, err
-	}
-	for name, path := range built {
-		c.programs[name] = path
 	}
 	for _, folder := range []string{"bin", "images", "log", "run"} {
 		if err := os.MkdirAll(c.path(folder), 0o755); err != nil {

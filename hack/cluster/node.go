@@ -45,7 +45,7 @@ func startNode(ctx context.Context, program, dir string) (*node, error) {
 	cmd := exec.Command(program, "init", dir)
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = "/", log, log, []*os.File{told}
 	cmd.SysProcAttr = &unix.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS,
+		Cloneflags: namespaces,
 		Pdeathsig:  unix.SIGKILL,
 		Setsid:     true, // Ctrl-C is for this process, which then ends the node in order
 	}

@@ -54,10 +54,9 @@ type places struct {
 
 func (t Trail) places() places {
 	region := t.Layout.Region + "/"
-	owner := t.Layout.Owner()
 	return places{
 		logs: strings.TrimSuffix(t.Layout.LogFiles(), region), digests: strings.TrimSuffix(t.Layout.Digests(), region),
-		keys: t.Layout.DigestKeys(), owner: owner, root: owner[:strings.LastIndexByte(owner, '/')+1],
+		keys: t.Layout.DigestKeys(), owner: t.Layout.Owner(), root: t.Layout.Place(),
 	}
 }
 

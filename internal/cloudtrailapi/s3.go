@@ -49,7 +49,7 @@ func (h *handler) s3(w http.ResponseWriter, r *http.Request) error {
 	case key != "":
 		return getObject(w, r, store, key)
 	case r.Method == http.MethodHead:
-		return store.CheckBucket(r.Context())
+		return store.CheckBucket(r.Context(), "")
 	case query.Has("location"):
 		writeXML(w, http.StatusOK, locationConstraint{})
 		return nil

@@ -137,9 +137,9 @@ type Store interface {
 	// List yields the objects under prefix in lexicographic order, those
 	// after startAfter only. It stops after the first error.
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[Info, error]
-	// CheckBucket returns nil when the bucket exists and may be listed,
-	// ErrNoBucket when it does not exist.
-	CheckBucket(ctx context.Context) error
+	// CheckBucket returns nil when the bucket exists and what is below prefix
+	// may be listed, ErrNoBucket when it does not exist.
+	CheckBucket(ctx context.Context, prefix string) error
 	// CreateBucket creates the bucket. A bucket that exists and is ours is no
 	// error; one that belongs to somebody else is ErrExists.
 	CreateBucket(ctx context.Context) error

@@ -225,7 +225,8 @@ func (d *deliverer) open() error {
 func (d *deliverer) checkClock(ctx context.Context) error {
 	offset, known := d.store.ServerTime()
 	if !known || offset.Abs() > maxSkew {
-		if err := d.store.CheckBucket(ctx); err != nil && !errors.Is(err, objectstore.ErrAccessDenied) {
+		_, _, layout := d.t.newest()
+		if err := d.store.CheckBucket(ctx, layout.Place()); err != nil && !errors.Is(err, objectstore.ErrAccessDenied) {
 			return err
 		}
 		offset, known = d.store.ServerTime()

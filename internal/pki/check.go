@@ -1,15 +1,17 @@
 package pki
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"time"
 )
 
 // Check returns the certificate of the pair, after checking that certificate
-// and key belong together and that ca issued it.
+// and key belong together and that a certificate of the bundle ca issued it.
 func (pair KeyPair) Check(ca []byte) (*x509.Certificate, error) {
 	parsed, err := tls.X509KeyPair(pair.Cert, pair.Key)
 	if err != nil {
@@ -39,6 +41,20 @@ func HasNames(cert *x509.Certificate, names []string) bool {
 
 // Expired reports whether cert is past its end at now.
 func Expired(cert *x509.Certificate, now time.Time) bool { return now.After(cert.NotAfter) }
+
+// RenewalDue reports whether two thirds of the life of cert are over at now, so
+// that another one should take its place. It never is when another one would
+// not live longer, because issuer ends with it.
+func RenewalDue(cert, issuer *x509.Certificate, now time.Time) bool {
+	life := cert.NotAfter.Sub(cert.NotBefore)
+	return now.Sub(cert.NotBefore) >= life/3*2 && issuer.NotAfter.After(cert.NotAfter)
+}
+
+// Fingerprint is the hex SHA-256 of the certificate's DER.
+func Fingerprint(cert *x509.Certificate) string {
+	sum := sha256.Sum256(cert.Raw)
+	return hex.EncodeToString(sum[:])
+}
 
 // ParseBundle parses a PEM bundle that holds at least one certificate and
 // nothing else.

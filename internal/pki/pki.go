@@ -18,11 +18,16 @@ import (
 	"time"
 )
 
-// Lifetimes. A certificate begins an hour early, for clocks that run behind.
+// Lifetimes. No certificate outlives the CA that issued it. Each begins an
+// hour early, for clocks that run behind.
 const (
-	CALifetime   = 10 * 365 * 24 * time.Hour
-	LeafLifetime = 5 * 365 * 24 * time.Hour
-	early        = time.Hour
+	CALifetime = 10 * 365 * 24 * time.Hour
+	// APIServerLifetime is long, because people put the certificate in place.
+	APIServerLifetime = CALifetime
+	// LeafLifetime is that of all others, which are renewed by themselves.
+	LeafLifetime = 90 * 24 * time.Hour
+
+	early = time.Hour
 )
 
 // KeyPair is a certificate with its private key, both PEM.
@@ -49,7 +54,7 @@ func (pair KeyPair) IssueServer(now time.Time, names ...string) (KeyPair, error)
 	if len(names) == 0 {
 		return KeyPair{}, errors.New("pki: a server certificate needs at least one name")
 	}
-	t := leaf(now, names[0], x509.ExtKeyUsageServerAuth)
+	t := leaf(now, LeafLifetime, names[0], x509.ExtKeyUsageServerAuth)
 	for _, n := range names {
 		if ip := net.ParseIP(n); ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)
@@ -60,18 +65,27 @@ func (pair KeyPair) IssueServer(now time.Time, names ...string) (KeyPair, error)
 	return sign(t, &pair)
 }
 
-// IssueClient issues, as a CA, a client certificate.
+// IssueClient issues, as a CA, a client certificate that is renewed by itself.
 func (pair KeyPair) IssueClient(now time.Time, commonName string, organizations ...string) (KeyPair, error) {
-	t := leaf(now, commonName, x509.ExtKeyUsageClientAuth)
+	return pair.issueClient(now, LeafLifetime, commonName, organizations)
+}
+
+// IssueAPIServer issues, as a CA, the client certificate of an API server.
+func (pair KeyPair) IssueAPIServer(now time.Time, commonName string, organizations ...string) (KeyPair, error) {
+	return pair.issueClient(now, APIServerLifetime, commonName, organizations)
+}
+
+func (pair KeyPair) issueClient(now time.Time, lifetime time.Duration, commonName string, organizations []string) (KeyPair, error) {
+	t := leaf(now, lifetime, commonName, x509.ExtKeyUsageClientAuth)
 	t.Subject.Organization = organizations
 	return sign(t, &pair)
 }
 
-func leaf(now time.Time, commonName string, usage x509.ExtKeyUsage) *x509.Certificate {
+func leaf(now time.Time, lifetime time.Duration, commonName string, usage x509.ExtKeyUsage) *x509.Certificate {
 	return &x509.Certificate{
 		Subject:               pkix.Name{CommonName: commonName},
 		NotBefore:             now.Add(-early),
-		NotAfter:              now.Add(LeafLifetime),
+		NotAfter:              now.Add(lifetime),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{usage},
 		BasicConstraintsValid: true,

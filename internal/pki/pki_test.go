@@ -6,6 +6,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 var now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -129,6 +131,84 @@ func TestCheck(t *testing.T) {
 	}
 	if _, err := ca.IssueServer(now); err == nil {
 		t.Error("a server certificate without names was issued")
+	}
+}
+
+func parse(t *rapid.T, pair KeyPair, err error) *x509.Certificate {
+	if err != nil {
+		t.Fatal(err)
+	}
+	certs, err := ParseBundle(pair.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return certs[0]
+}
+
+// TestRenewal: whenever somebody looks at least once a week, a certificate is
+// renewed before its end, seldom, and never outlives its CA; near the end of the
+// CA nothing is issued again and again.
+func TestRenewal(t *testing.T) {
+	const day = 24 * time.Hour
+	rapid.Check(t, func(t *rapid.T) {
+		ca, err := NewCA("test CA", now)
+		issuer := parse(t, ca, err)
+		at := now.Add(time.Duration(rapid.Int64Range(0, int64(CALifetime-day)).Draw(t, "begin")))
+		pair, err := ca.IssueClient(at, "x")
+		cert := parse(t, pair, err)
+		renewed := 0
+		for range 60 {
+			at = at.Add(time.Duration(rapid.Int64Range(int64(time.Minute), int64(7*day)).Draw(t, "step")))
+			if at.After(issuer.NotAfter) {
+				break
+			}
+			if Expired(cert, at) {
+				t.Fatalf("expired at %s", at)
+			}
+			if !RenewalDue(cert, issuer, at) {
+				continue
+			}
+			if left := cert.NotAfter.Sub(at); left > LeafLifetime/3+time.Hour {
+				t.Fatalf("renewed with %s left", left)
+			}
+			pair, err := ca.IssueClient(at, "x")
+			next := parse(t, pair, err)
+			if !next.NotAfter.After(cert.NotAfter) || next.NotAfter.After(issuer.NotAfter) {
+				t.Fatalf("%s, then %s; the CA ends %s", cert.NotAfter, next.NotAfter, issuer.NotAfter)
+			}
+			cert, renewed = next, renewed+1
+		}
+		if renewed > 60*7/59+1 {
+			t.Fatalf("renewed %d times in %s", renewed, at.Sub(now))
+		}
+	})
+}
+
+func TestLifetimes(t *testing.T) {
+	ca := newCA(t)
+	root, err := ca.Check(ca.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		issue func() (KeyPair, error)
+		want  time.Time
+	}{
+		"server":     {func() (KeyPair, error) { return ca.IssueServer(now, "a") }, now.Add(LeafLifetime)},
+		"client":     {func() (KeyPair, error) { return ca.IssueClient(now, "a") }, now.Add(LeafLifetime)},
+		"API server": {func() (KeyPair, error) { return ca.IssueAPIServer(now, "a") }, root.NotAfter},
+		"late":       {func() (KeyPair, error) { return ca.IssueAPIServer(now.Add(CALifetime/2), "a") }, root.NotAfter},
+	} {
+		pair, err := tc.issue()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cert, err := pair.Check(ca.Cert); err != nil || !cert.NotAfter.Equal(tc.want) {
+			t.Errorf("%s: ends %s, want %s (%v)", name, cert.NotAfter, tc.want, err)
+		}
+	}
+	if a, b := Fingerprint(root), Fingerprint(root); len(a) != 64 || a != b {
+		t.Errorf("fingerprint %s", a)
 	}
 }
 

@@ -47,6 +47,11 @@ type Config struct {
 	// KeepSensitiveBodies keeps the bodies of Secrets, token requests and token
 	// reviews through intake; the mapper still redacts their secret values.
 	KeepSensitiveBodies bool `json:"keepSensitiveBodies,omitempty"`
+	// ForwardTo is a second receiver of the bodies of audit POSTs; nil for none.
+	ForwardTo *ForwardTo `json:"forwardTo,omitempty"`
+	// Manager is the user name of the manager. Only its calls count as probes,
+	// see receiverstatus.Probe.
+	Manager string `json:"manager,omitempty"`
 	// Kinds is the numbered discovery snapshot that names custom kinds.
 	Kinds Kinds `json:"kinds"`
 	// Files maps each other file of the folder to the hex SHA-256 of its bytes.

@@ -50,6 +50,11 @@ func (c *Config) validate() error {
 	case len(c.Files) > MaxFiles:
 		return fmt.Errorf("it lists more than %d files", MaxFiles)
 	}
+	if c.ForwardTo != nil {
+		if err := c.ForwardTo.validate(); err != nil {
+			return err
+		}
+	}
 	for _, p := range c.TrustedProxies {
 		if _, err := netip.ParsePrefix(p); err != nil {
 			return errors.New("a trusted proxy is not an address range such as 10.0.0.0/8")

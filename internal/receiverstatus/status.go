@@ -55,6 +55,19 @@ type Intake struct {
 	Skipped     int64    `json:"skipped"`
 	Quarantined int64    `json:"quarantined"`
 	Sources     []Source `json:"sources"`
+	// Forward is nil when bodies are not forwarded.
+	Forward *Forward `json:"forward,omitempty"`
+}
+
+// Forward says what became of the bodies that go to a second receiver, in POSTs
+// since the receiver was started.
+type Forward struct {
+	Sent         int64 `json:"sent"`
+	Dropped      int64 `json:"dropped"`
+	Waiting      int   `json:"waiting"`
+	WaitingBytes int64 `json:"waitingBytes"`
+	// Failure is nil after a success. Its reason is empty.
+	Failure *Failure `json:"failure,omitempty"`
 }
 
 // Source is one API server that has posted.

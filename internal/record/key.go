@@ -16,6 +16,9 @@ type Layout struct {
 	Region       string
 }
 
+// Place returns the prefix under which all objects of the layout lie.
+func (l Layout) Place() string { return l.root() + "/" }
+
 func (l Layout) root() string {
 	return path.Join(l.Prefix, "AWSLogs", l.Organization, l.Account)
 }

@@ -9,25 +9,11 @@ import (
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 )
 
-// permissions are those that calls for settings of a bucket need.
-var permissions = map[objectstore.Op]string{
-	objectstore.OpGetVersioning: "s3:GetBucketVersioning",
-	objectstore.OpSetVersioning: "s3:PutBucketVersioning",
-	objectstore.OpGetEncryption: "s3:GetEncryptionConfiguration",
-	objectstore.OpSetEncryption: "s3:PutEncryptionConfiguration",
-	objectstore.OpGetObjectLock: "s3:GetBucketObjectLockConfiguration",
-	objectstore.OpSetObjectLock: "s3:PutBucketObjectLockConfiguration",
-	objectstore.OpGetLifecycle:  "s3:GetLifecycleConfiguration",
-	objectstore.OpSetLifecycle:  "s3:PutLifecycleConfiguration",
-	objectstore.OpGetTags:       "s3:GetBucketTagging",
-	objectstore.OpSetTags:       "s3:PutBucketTagging",
-}
-
 // deniedSetting names the permission that a call for a setting lacks; nil for
 // all other errors.
 func deniedSetting(t *v1alpha1.Trail, err error) *Problem {
 	var e *objectstore.Error
-	if !errors.Is(err, objectstore.ErrAccessDenied) || !errors.As(err, &e) || permissions[e.Op] == "" {
+	if !errors.Is(err, objectstore.ErrAccessDenied) || !errors.As(err, &e) || e.Op.Permission() == "" {
 		return nil
 	}
 	advice := "or set the bucket up yourself and managementPolicy to Observe"
@@ -36,7 +22,7 @@ func deniedSetting(t *v1alpha1.Trail, err error) *Problem {
 	}
 	return &Problem{
 		Reason:  v1alpha1.ReasonAccessDenied,
-		Message: fmt.Sprintf("The call %q was denied. Allow %s on the bucket %s for %s, %s.", e.Op, permissions[e.Op], t.Spec.Destination.Bucket, whose(t), advice),
+		Message: fmt.Sprintf("The call %q was denied. Allow %s on the bucket %s for %s, %s.", e.Op, e.Op.Permission(), t.Spec.Destination.Bucket, whose(t), advice),
 	}
 }
 

@@ -51,7 +51,13 @@ func TestUsableBucket(t *testing.T) {
 
 func TestDeniedSettings(t *testing.T) {
 	trail := recording().Trail
-	for op, permission := range permissions {
+	for op, permission := range map[objectstore.Op]string{
+		objectstore.OpGetVersioning: "s3:GetBucketVersioning", objectstore.OpSetVersioning: "s3:PutBucketVersioning",
+		objectstore.OpGetEncryption: "s3:GetEncryptionConfiguration", objectstore.OpSetEncryption: "s3:PutEncryptionConfiguration",
+		objectstore.OpGetObjectLock: "s3:GetBucketObjectLockConfiguration", objectstore.OpSetObjectLock: "s3:PutBucketObjectLockConfiguration",
+		objectstore.OpGetLifecycle: "s3:GetLifecycleConfiguration", objectstore.OpSetLifecycle: "s3:PutLifecycleConfiguration",
+		objectstore.OpGetTags: "s3:GetBucketTagging", objectstore.OpSetTags: "s3:PutBucketTagging",
+	} {
 		p := StoreProblem(trail, &objectstore.Error{Op: op, Err: objectstore.ErrAccessDenied})
 		if p.Reason != "AccessDenied" || !strings.Contains(p.Message, "Allow "+permission+" on the bucket logs for the operator's own identity") {
 			t.Errorf("%s: %+v", op, p)

@@ -5,8 +5,11 @@ package e2e
 import (
 	"context"
 	"os"
+	"os/signal"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // scenarios run in this order, on one cluster; each leaves it as it found it.
@@ -16,6 +19,7 @@ var scenarios = []struct {
 	run   func(ctx context.Context, t *testing.T, e *environment)
 }{
 	{"first trail", 2 * time.Minute, firstTrail},
+	{"samples", 2 * time.Minute, samples},
 	{"sessions", 2 * time.Minute, sessions},
 	{"organization trail", 3 * time.Minute, organizationTrail},
 	{"tenant isolation", time.Minute, tenantIsolation},
@@ -24,6 +28,7 @@ var scenarios = []struct {
 	{"node crash", 3 * time.Minute, nodeCrash},
 	{"power loss", 3 * time.Minute, powerLoss},
 	{"upgrade", 3 * time.Minute, upgrade},
+	{"installed again", 4 * time.Minute, installedAgain},
 	{"uninstall", 3 * time.Minute, uninstall},
 }
 
@@ -31,19 +36,28 @@ func TestEndToEnd(t *testing.T) {
 	if os.Getenv("TRAIL_E2E") == "" {
 		t.Skip("it takes root, some minutes and the whole machine's patience: run `make e2e`")
 	}
-	e := newEnvironment(t)
+	// Who interrupts it leaves nothing behind either: the test fails, and cleans up.
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	e := newEnvironment(ctx, t)
 	for _, s := range scenarios {
-		t.Run(s.name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), s.limit)
-			defer cancel()
+		passed := t.Run(s.name, func(t *testing.T) {
 			begun := time.Now()
+			limit, cancel := context.WithTimeout(ctx, s.limit)
+			defer cancel()
 			defer func() {
 				t.Logf("%s: %.1f s", s.name, time.Since(begun).Seconds())
-				if t.Failed() {
+				if t.Failed() && ctx.Err() == nil {
 					e.explain(t)
 				}
 			}()
-			s.run(ctx, t, e)
+			s.run(limit, t, e)
 		})
+		if ctx.Err() != nil {
+			t.Fatal("interrupted")
+		}
+		if !passed {
+			t.Fatalf("what comes after %s needs what it leaves, and was not run", s.name)
+		}
 	}
 }

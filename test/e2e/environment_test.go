@@ -39,9 +39,9 @@ type environment struct {
 
 // newEnvironment brings everything up, as the installation guide says, and has
 // it taken down when the test ends.
-func newEnvironment(t *testing.T) *environment {
+func newEnvironment(ctx context.Context, t *testing.T) *environment {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startLimit)
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	ctrl.SetLogger(logr.Discard()) // the client's, which has nothing to say
 	e := &environment{begun: time.Now()}
@@ -109,10 +109,12 @@ func newEnvironment(t *testing.T) *environment {
 			e.explain(t)
 		}
 	}()
-	e.install(ctx, t, firstTag)
+	e.install(ctx, t, firstRelease)
 	e.step(t, "the operator is installed")
 	e.connect(ctx, t)
 	e.step(t, "the API server is connected")
+	e.helm(ctx, t, "test", release, "--timeout=2m")
+	e.step(t, "the installation has tested itself")
 	return e
 }
 
@@ -122,13 +124,16 @@ func (e *environment) step(t *testing.T, what string) {
 	t.Logf("%5.1f s: %s", time.Since(e.begun).Seconds(), what)
 }
 
-// build makes the images, the plugin for kubectl and the bucket servers.
+// build makes the charts, the images, the plugin for kubectl and the bucket servers.
 func (e *environment) build(ctx context.Context) error {
 	if _, err := assets.Ensure(ctx, os.Stderr, "versitygw", "minio", "helm"); err != nil {
 		return err
 	}
+	if err := e.packageCharts(ctx); err != nil {
+		return err
+	}
 	for _, binary := range []string{"manager", "receiver"} {
-		cmd := e.goCommand(ctx, "run", "./hack/image", "--binary", binary, "--tag", image(binary, firstTag), "--output", e.archive(binary))
+		cmd := e.goCommand(ctx, "run", "./hack/image", "--binary", binary, "--tag", image(binary, firstRelease), "--output", e.archive(binary))
 		if err := run(cmd); err != nil {
 			return err
 		}

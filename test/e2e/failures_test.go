@@ -79,19 +79,3 @@ func powerLoss(ctx context.Context, t *testing.T, e *environment) {
 	e.arrive(ctx, t, shop, append(before, after...))
 	e.seal(ctx, t, shop)
 }
-
-// upgrade: the operator is installed again from images of another name, and with
-// another configuration, under load.
-func upgrade(ctx context.Context, t *testing.T, e *environment) {
-	for _, binary := range []string{"manager", "receiver"} {
-		if err := e.cluster.TagImage(ctx, "docker.io/"+image(binary, firstTag), "docker.io/"+image(binary, secondTag)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	l := e.startLoad(ctx, shop.namespace, "upgrade")
-	pause(ctx, 2*time.Second)
-	e.install(ctx, t, secondTag)
-	e.waitReceiving(ctx, t, shop)
-	pause(ctx, 2*time.Second)
-	e.arrive(ctx, t, shop, l.stop(t))
-}

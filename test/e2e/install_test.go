@@ -4,7 +4,9 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -20,30 +22,70 @@ const (
 	organization      = "o-e2e0000000"
 )
 
-// Tags of the images: the upgrade goes from the first to the second.
+// The upgrade goes from the first release to the second. Both are of this tree,
+// as charts and images of different versions.
 const (
-	firstTag  = "dev"
-	secondTag = "dev-2"
+	firstRelease  = "0.0.1"
+	secondRelease = "0.0.2"
 )
 
 // workloads are those of the installation.
 var workloads = []string{"deployment/trail-manager", "statefulset/trail-receiver"}
 
-// install installs the operator from images of this tag, or upgrades it to them,
-// and waits until it runs.
-func (e *environment) install(ctx context.Context, t *testing.T, tag string) {
+// install installs the operator and waits until it runs.
+func (e *environment) install(ctx context.Context, t *testing.T, version string) {
 	t.Helper()
-	e.helm(ctx, t, "upgrade", "--install", release, filepath.Join(e.source, "charts", "trail-operator"), "--create-namespace",
-		"--set", "region=e2e-1,organization="+organization+",image.tag="+tag, "--set", "receiver.apiServers={"+cluster.NodeName+"}")
+	e.helm(ctx, t, "install", release, e.chart(version), "--create-namespace",
+		"--set", "region=e2e-1,organization="+organization, "--set", "receiver.apiServers={"+cluster.NodeName+"}")
 	e.root.kubectl(ctx, t, "label", "--overwrite", "namespace", operatorNamespace, "pod-security.kubernetes.io/enforce=restricted")
-	e.waitInstalled(ctx, t, tag)
+	e.waitInstalled(ctx, t, version)
 }
 
-// uninstall removes what install made.
-func (e *environment) uninstall(ctx context.Context, t *testing.T) {
-	t.Helper()
-	e.helm(ctx, t, "uninstall", release, "--wait", "--timeout=90s")
-	e.root.kubectl(ctx, t, "delete", "namespace", operatorNamespace, "--timeout=90s")
+// chart is the path of the packaged chart.
+func (e *environment) chart(version string) string {
+	return filepath.Join(e.dir, "charts", release+"-"+version+".tgz")
+}
+
+// ageColumn is what the CustomResourceDefinition of EventSelectors lacks in the
+// first release, so that the upgrade has something to bring.
+const ageColumn = `    - jsonPath: .metadata.creationTimestamp
+      name: Age
+      type: date
+`
+
+// packageCharts packages the chart of this tree in both versions. The version of
+// a chart is the tag of its images.
+func (e *environment) packageCharts(ctx context.Context) error {
+	older := filepath.Join(e.dir, "charts", "older")
+	newer := filepath.Join(e.source, "charts", "trail-operator")
+	if err := os.CopyFS(older, os.DirFS(newer)); err != nil {
+		return err
+	}
+	crd := filepath.Join(older, "files", "crds", "trail-operator.io_eventselectors.yaml")
+	content, err := os.ReadFile(crd)
+	if err != nil {
+		return err
+	}
+	without := strings.Replace(string(content), ageColumn, "", 1)
+	if without == string(content) {
+		return fmt.Errorf("%s has no such column:\n%s", crd, ageColumn)
+	}
+	if err := os.WriteFile(crd, []byte(without), 0o600); err != nil {
+		return err
+	}
+	programs, err := assets.Ensure(ctx, os.Stderr, "helm")
+	if err != nil {
+		return err
+	}
+	for version, chart := range map[string]string{firstRelease: older, secondRelease: newer} {
+		cmd := exec.CommandContext(ctx, programs["helm"], "package", chart,
+			"--version", version, "--app-version", version, "--destination", filepath.Join(e.dir, "charts"))
+		cmd.Env = append(os.Environ(), "HOME="+filepath.Join(e.dir, "home"))
+		if err := run(cmd); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *environment) helm(ctx context.Context, t *testing.T, args ...string) {

@@ -5,8 +5,10 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -75,18 +77,36 @@ func checkProtection(ctx context.Context, t *testing.T, e *environment) {
 	if err != nil || versioning != objectstore.VersioningEnabled {
 		t.Errorf("versioning = %v, %v", versioning, err)
 	}
+	asked := objectstore.Encryption{Type: objectstore.EncryptionKMS, KMSKeyID: kmsKey}
 	encryption, err := admin.DefaultEncryption(ctx)
-	if err != nil || encryption.Type != objectstore.EncryptionKMS {
+	if err != nil || !encryption.Meets(asked) {
 		t.Errorf("encryption = %+v, %v", encryption, err)
 	}
+	lock, err := admin.ObjectLock(ctx)
+	if err != nil || !lock.Enabled {
+		t.Errorf("object lock = %+v, %v", lock, err)
+	}
 	rules, err := admin.Lifecycle(ctx)
-	if err != nil || len(rules) == 0 {
+	logs := slices.IndexFunc(rules, func(r objectstore.LifecycleRule) bool {
+		return r.Enabled && r.ExpireDays == 90 && r.NoncurrentExpireDays == 7 && strings.Contains(r.Prefix, "/CloudTrail/")
+	})
+	digests := slices.IndexFunc(rules, func(r objectstore.LifecycleRule) bool {
+		return r.Enabled && r.ExpireDays > 90 && strings.Contains(r.Prefix, "/CloudTrail-Digest/")
+	})
+	if err != nil || logs < 0 || digests < 0 {
 		t.Errorf("lifecycle = %+v, %v", rules, err)
 	}
 	tags, err := admin.Tags(ctx)
 	if err != nil || tags["purpose"] != "audit" {
 		t.Errorf("tags = %v, %v", tags, err)
 	}
+	checkFiles(ctx, t, store, asked)
+}
+
+// checkFiles reads back how the log files are protected.
+func checkFiles(ctx context.Context, t *testing.T, store objectstore.Store, asked objectstore.Encryption) {
+	t.Helper()
+	files := 0
 	for info, err := range store.List(ctx, everything.prefix()+"/", "") {
 		if err != nil {
 			t.Fatal(err)
@@ -97,13 +117,19 @@ func checkProtection(ctx context.Context, t *testing.T, e *environment) {
 		if !record.IsLogFileKey(info.Key) {
 			continue
 		}
+		files++
 		head, err := store.Head(ctx, info.Key)
-		if err != nil || head.Encryption.Type != objectstore.EncryptionKMS || head.Retention.Mode != objectstore.RetentionGovernance {
+		if err != nil || !head.Encryption.Meets(asked) || head.Retention.Mode != objectstore.RetentionGovernance {
 			t.Errorf("%s: %+v, %v", info.Key, head, err)
 		}
-		return
+		// The servers count whole seconds, from when the file was made or sent.
+		if kept := head.Retention.Until.Sub(head.Modified); kept < 24*time.Hour-time.Minute || kept > 24*time.Hour+time.Minute {
+			t.Errorf("%s is retained for %s, not for a day", info.Key, kept)
+		}
 	}
-	t.Error("there is no log file")
+	if files == 0 {
+		t.Error("there is no log file")
+	}
 }
 
 // tenantIsolation: the administrator of a namespace can neither see, change nor

@@ -21,33 +21,51 @@ func uninstall(ctx context.Context, t *testing.T, e *environment) {
 	e.root.kubectl(ctx, t, "delete", "namespace", closing.namespace, "--timeout=60s")
 
 	account := e.root.kubectl(ctx, t, "get", "configmap", "trail-installation", "-n", operatorNamespace, "-o", "jsonpath={.data.account}")
-	e.suspend(ctx, t, shop)
+	for _, tr := range []trail{shop, everything} {
+		e.suspend(ctx, t, tr)
+		if err := os.WriteFile(e.headFile(tr), []byte(e.root.kubectl(ctx, t, append([]string{"trail", "head"}, tr.kubectl()...)...)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, names := range e.loads {
 		missing, doubled, err := e.compare(ctx, shop, names)
 		if err != nil || len(missing)+len(doubled) > 0 {
 			t.Errorf("in the end, %d of %d calls are missing and %d doubled (%v)", len(missing), len(names), len(doubled), err)
 		}
 	}
-	head := filepath.Join(e.dir, "head.json")
-	if err := os.WriteFile(head, []byte(e.root.kubectl(ctx, t, "trail", "head", shop.name, "-n", shop.namespace)), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	if err := e.cluster.RestartAPIServer(ctx); err != nil {
 		t.Fatal(err)
 	}
 	e.root.kubectl(ctx, t, "delete", "trails,organizationtrails", "--all", "--all-namespaces", "--timeout=60s")
-	e.uninstall(ctx, t)
-
-	files := filepath.Join(e.dir, "copy")
-	if n := download(ctx, t, e.s3, shop.bucket(), files); n < 3 {
-		t.Fatalf("%d objects are left in the bucket", n)
+	e.helm(ctx, t, "uninstall", release, "--wait", "--timeout=90s")
+	e.root.kubectl(ctx, t, "delete", "namespace", operatorNamespace, "--timeout=90s")
+	e.root.kubectl(ctx, t, "delete", "crd", "-l", "app.kubernetes.io/part-of=trail-operator", "--timeout=30s")
+	for _, tr := range []trail{shop, everything} {
+		e.validateCopy(ctx, t, tr, account)
 	}
-	validate := exec.CommandContext(ctx, filepath.Join(e.dir, "bin", "kubectl-trail"), "validate-logs", "--dir", files,
-		"--head", head, "--bucket", shop.bucket(), "--prefix", shop.prefix(), "--account", account)
+}
+
+func (e *environment) headFile(tr trail) string {
+	return filepath.Join(e.dir, "head-"+tr.name+tr.namespace+".json")
+}
+
+// validateCopy validates what is left of a trail: its bucket, and the head that
+// was noted down before the cluster forgot it.
+func (e *environment) validateCopy(ctx context.Context, t *testing.T, tr trail, account string) {
+	t.Helper()
+	files := filepath.Join(e.dir, "copy-"+tr.bucket())
+	if n := download(ctx, t, tr.server(e), tr.bucket(), files); n < 3 {
+		t.Fatalf("%d objects are left in the bucket %s", n, tr.bucket())
+	}
+	args := []string{"validate-logs", "--dir", files, "--head", e.headFile(tr), "--bucket", tr.bucket(), "--account", account}
+	if tr.namespace != "" {
+		args = append(args, "--prefix", tr.prefix())
+	}
+	validate := exec.CommandContext(ctx, filepath.Join(e.dir, "bin", "kubectl-trail"), args...)
 	validate.Env = []string{"HOME=" + e.dir, "PATH=" + os.Getenv("PATH")} // no kubeconfig: nothing is asked of a cluster
 	output, err := validate.CombinedOutput()
 	if err != nil {
-		t.Fatalf("validating without the cluster: %v\n%s", err, output)
+		t.Fatalf("validating %s without the cluster: %v\n%s", tr, err, output)
 	}
 	t.Logf("%s", output)
 }

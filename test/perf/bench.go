@@ -23,8 +23,8 @@ import (
 const perPost = 400
 
 type options struct {
-	posts, parallel, runs, large int
-	receiver                     string
+	posts, parallel, runs, large, trails int
+	receiver, manager                    string // paths
 }
 
 type bench struct {

@@ -5,6 +5,7 @@ package clitest
 import (
 	"context"
 	"flag"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -35,6 +36,10 @@ type Cluster struct {
 	// Down makes Client fail, Fail makes every request fail, and Hidden every
 	// one for OrganizationTrails.
 	Down, Fail, Hidden error
+	// Refuse, when set, may make a request for a kind of object fail.
+	Refuse func(object any) error
+	// Answers of the API server by path; all others are 404.
+	Answers map[string]kube.Answer
 }
 
 var _ kube.Cluster = &Cluster{}
@@ -69,7 +74,35 @@ func (c *Cluster) refuse(of any) error {
 			return c.Hidden
 		}
 	}
+	if c.Refuse != nil {
+		if err := c.Refuse(of); err != nil {
+			return err
+		}
+	}
 	return c.Fail
+}
+
+// Server returns the server that gives the answers.
+func (c *Cluster) Server() (kube.Server, error) {
+	if c.Down != nil {
+		return nil, c.Down
+	}
+	return answers{c}, nil
+}
+
+type answers struct{ *Cluster }
+
+func (a answers) Get(_ context.Context, path string) (kube.Answer, error) {
+	if a.Fail != nil {
+		return kube.Answer{}, a.Fail
+	}
+	if answer, ok := a.Answers[path]; ok {
+		if answer.Date.IsZero() {
+			answer.Date = Now
+		}
+		return answer, nil
+	}
+	return kube.Answer{Status: http.StatusNotFound, Date: Now}, nil
 }
 
 // Namespace returns the chosen namespace.

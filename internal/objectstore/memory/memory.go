@@ -158,8 +158,8 @@ func (s *Store) List(ctx context.Context, prefix, startAfter string) iter.Seq2[o
 }
 
 // CheckBucket implements objectstore.Store.
-func (s *Store) CheckBucket(ctx context.Context) error {
-	return s.call(ctx, objectstore.OpCheckBucket, "", func(Fault) error {
+func (s *Store) CheckBucket(ctx context.Context, prefix string) error {
+	return s.call(ctx, objectstore.OpCheckBucket, prefix, func(Fault) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if !s.bucket {

@@ -133,7 +133,7 @@ func TestTampering(t *testing.T) {
 		t.Errorf("Delete: got %v", err)
 	}
 	s.DeleteBucket()
-	if err := s.CheckBucket(t.Context()); !errors.Is(err, objectstore.ErrNoBucket) {
+	if err := s.CheckBucket(t.Context(), ""); !errors.Is(err, objectstore.ErrNoBucket) {
 		t.Errorf("DeleteBucket: got %v", err)
 	}
 }

@@ -88,11 +88,11 @@ func tokenFile(t *testing.T, token string) string {
 func TestAmbientEnvironment(t *testing.T) {
 	server, seen := bucketServer(t)
 	environment(t, map[string]string{"AWS_ACCESS_KEY_ID": "env-key", "AWS_SECRET_ACCESS_KEY": "s", "AWS_SESSION_TOKEN": "env-token"})
-	if err := ambientStore(t, server).CheckBucket(t.Context()); err != nil || seen() != "env-key env-token" {
+	if err := ambientStore(t, server).CheckBucket(t.Context(), ""); err != nil || seen() != "env-key env-token" {
 		t.Errorf("got %v", err)
 	}
 	// The environment is for those who ask for it.
-	if err := open(t, server, nil).CheckBucket(t.Context()); err != nil {
+	if err := open(t, server, nil).CheckBucket(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := seen(); got != "access-key " {
@@ -116,7 +116,7 @@ func TestAmbientWebIdentity(t *testing.T) {
 	})
 	for range 3 {
 		s := ambientStore(t, server)
-		if err := s.CheckBucket(t.Context()); err != nil || seen() != "role-1 t" {
+		if err := s.CheckBucket(t.Context(), ""); err != nil || seen() != "role-1 t" {
 			t.Fatalf("CheckBucket: %v", err)
 		}
 		if err := put(t, s, "key", "body"); err != nil || seen() != "role-1 t" {
@@ -143,7 +143,7 @@ func TestAmbientIsRefreshed(t *testing.T) {
 	})
 	s := ambientStore(t, server)
 	for i := range 3 {
-		if err := s.CheckBucket(t.Context()); err != nil || seen() != fmt.Sprintf("role-%d t", i+1) {
+		if err := s.CheckBucket(t.Context(), ""); err != nil || seen() != fmt.Sprintf("role-%d t", i+1) {
 			t.Errorf("call %d: %v", i, err)
 		}
 	}
@@ -166,7 +166,7 @@ func TestAmbientContainer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = agent.URL + "/v1/credentials"
 			environment(t, env)
-			if err := ambientStore(t, server).CheckBucket(t.Context()); err != nil || seen() != "pod t" {
+			if err := ambientStore(t, server).CheckBucket(t.Context(), ""); err != nil || seen() != "pod t" {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -190,7 +190,7 @@ func TestAmbientMachine(t *testing.T) {
 		}
 	})
 	environment(t, map[string]string{"AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.URL + "/"})
-	if err := ambientStore(t, server).CheckBucket(t.Context()); err != nil || seen() != "machine t" {
+	if err := ambientStore(t, server).CheckBucket(t.Context(), ""); err != nil || seen() != "machine t" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -232,7 +232,7 @@ func TestNoAmbientCredentials(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			environment(t, tc.env)
 			s := ambientStore(t, server)
-			for op, err := range map[string]error{"CheckBucket": s.CheckBucket(t.Context()), "Create": put(t, s, "key", "body")} {
+			for op, err := range map[string]error{"CheckBucket": s.CheckBucket(t.Context(), ""), "Create": put(t, s, "key", "body")} {
 				if !errors.Is(err, objectstore.ErrBadCredentials) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), secret) {
 					t.Errorf("%s: want an error about the %s, got %v", op, tc.want, err)
 				}
@@ -255,7 +255,7 @@ func TestAmbientAddresses(t *testing.T) {
 	s := open(t, server, func(c *objectstore.Config) {
 		c.AccessKey, c.SecretKey, c.Ambient, c.AllowPrivate = "", "", true, false
 	})
-	if err := s.CheckBucket(t.Context()); !errors.Is(err, objectstore.ErrForbiddenAddress) {
+	if err := s.CheckBucket(t.Context(), ""); !errors.Is(err, objectstore.ErrForbiddenAddress) {
 		t.Errorf("a store on loopback: got %v", err)
 	}
 	if calls.Load() != 1 || seen() != "" {
@@ -263,7 +263,7 @@ func TestAmbientAddresses(t *testing.T) {
 	}
 	// A tenant who names the service as his endpoint does not reach it.
 	tenant := open(t, sts, func(c *objectstore.Config) { c.AllowPrivate = false })
-	if err := tenant.CheckBucket(t.Context()); !errors.Is(err, objectstore.ErrForbiddenAddress) || calls.Load() != 1 {
+	if err := tenant.CheckBucket(t.Context(), ""); !errors.Is(err, objectstore.ErrForbiddenAddress) || calls.Load() != 1 {
 		t.Errorf("an endpoint that gives credentials: got %v", err)
 	}
 }

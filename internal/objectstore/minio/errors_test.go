@@ -89,7 +89,7 @@ func TestErrorsOfTheServer(t *testing.T) {
 func TestMissingBucket(t *testing.T) {
 	for _, code := range []string{"NoSuchBucket", "NoSuchKey", ""} {
 		s := open(t, serve(t, answer(404, code)), nil)
-		if err := s.CheckBucket(t.Context()); !errors.Is(err, objectstore.ErrNoBucket) {
+		if err := s.CheckBucket(t.Context(), ""); !errors.Is(err, objectstore.ErrNoBucket) {
 			t.Errorf("CheckBucket, %q: got %v", code, err)
 		}
 		for _, err := range s.List(t.Context(), "", "") {

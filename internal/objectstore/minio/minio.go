@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -166,7 +167,7 @@ func (s *store) Create(ctx context.Context, key string, body io.ReadSeeker, size
 func (s *store) Head(ctx context.Context, key string) (objectstore.Info, error) {
 	info, err := s.core.StatObject(ctx, s.bucket, key, minio.StatObjectOptions{})
 	if err != nil {
-		return objectstore.Info{}, classify(ctx, objectstore.OpHead, err)
+		return objectstore.Info{}, s.missing(ctx, objectstore.OpHead, key, classify(ctx, objectstore.OpHead, err))
 	}
 	return describe(key, info), nil
 }
@@ -175,9 +176,27 @@ func (s *store) Head(ctx context.Context, key string) (objectstore.Info, error) 
 func (s *store) Get(ctx context.Context, key string) (io.ReadCloser, objectstore.Info, error) {
 	body, info, _, err := s.core.GetObject(ctx, s.bucket, key, minio.GetObjectOptions{})
 	if err != nil {
-		return nil, objectstore.Info{}, classify(ctx, objectstore.OpGet, err)
+		return nil, objectstore.Info{}, s.missing(ctx, objectstore.OpGet, key, classify(ctx, objectstore.OpGet, err))
 	}
 	return &object{body: body, ctx: ctx}, describe(key, info), nil
+}
+
+// missing tells an object that is not there from one that may not be read: to
+// those who may list some prefixes only, S3 answers both with 403.
+func (s *store) missing(ctx context.Context, op objectstore.Op, key string, err error) error {
+	if !errors.Is(err, objectstore.ErrAccessDenied) {
+		return err
+	}
+	for info := range s.list(ctx, minio.ListObjectsOptions{Prefix: key, MaxKeys: 1}) {
+		if info.Err != nil || info.Key == key {
+			return err
+		}
+		break
+	}
+	if ctx.Err() != nil { // which ends a list without a word
+		return err
+	}
+	return &objectstore.Error{Op: op, Code: minio.NoSuchKey, Status: http.StatusNotFound, Err: objectstore.ErrNotExist}
 }
 
 func describe(key string, info minio.ObjectInfo) objectstore.Info {
@@ -195,8 +214,8 @@ func describe(key string, info minio.ObjectInfo) objectstore.Info {
 // CheckBucket implements objectstore.Store. It lists one object: the answer to
 // HEAD has no body, so it could not tell a wrong key from a missing permission,
 // and some servers call a missing bucket a missing object there.
-func (s *store) CheckBucket(ctx context.Context) error {
-	for info := range s.list(ctx, minio.ListObjectsOptions{MaxKeys: 1}) {
+func (s *store) CheckBucket(ctx context.Context, prefix string) error {
+	for info := range s.list(ctx, minio.ListObjectsOptions{Prefix: prefix, MaxKeys: 1}) {
 		return classify(ctx, objectstore.OpCheckBucket, info.Err)
 	}
 	return classify(ctx, objectstore.OpCheckBucket, ctx.Err())

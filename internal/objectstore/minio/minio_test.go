@@ -140,7 +140,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		if _, _, err := s.Get(t.Context(), "key"); err == nil {
 			t.Errorf("%d: want an error from Get", status)
 		}
-		if err := s.CheckBucket(t.Context()); err == nil {
+		if err := s.CheckBucket(t.Context(), ""); err == nil {
 			t.Errorf("%d: want an error from CheckBucket", status)
 		}
 	}

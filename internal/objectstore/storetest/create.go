@@ -138,6 +138,6 @@ func testCanceled(t *testing.T, s objectstore.Store) {
 	if !yielded {
 		t.Error("list: want an error, got the end of a list")
 	}
-	wantError(t, "check bucket", s.CheckBucket(ctx), context.Canceled)
+	wantError(t, "check bucket", s.CheckBucket(ctx, ""), context.Canceled)
 	wantError(t, "create bucket", s.CreateBucket(ctx), context.Canceled)
 }

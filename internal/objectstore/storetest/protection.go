@@ -38,7 +38,7 @@ func testPolicy(t *testing.T, s AdminServer) Outcome {
 			t.Errorf("want no policy, got %q", got)
 		}
 	}
-	wantNil(t, b.CheckBucket(ctx))
+	wantNil(t, b.CheckBucket(ctx, ""))
 	return Works
 }
 

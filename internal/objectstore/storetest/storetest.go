@@ -114,7 +114,7 @@ func random(n int) []byte {
 
 func testBucket(t *testing.T, s objectstore.Store) {
 	ctx := t.Context()
-	wantError(t, "checking a missing bucket", s.CheckBucket(ctx), objectstore.ErrNoBucket)
+	wantError(t, "checking a missing bucket", s.CheckBucket(ctx, ""), objectstore.ErrNoBucket)
 	wantError(t, "creating in a missing bucket", create(t, s, "key", []byte("x")), objectstore.ErrNoBucket)
 	_, err := s.Head(ctx, "key")
 	wantError(t, "head in a missing bucket", err, objectstore.ErrNotExist, objectstore.ErrNoBucket)
@@ -127,12 +127,12 @@ func testBucket(t *testing.T, s objectstore.Store) {
 		if err := s.CreateBucket(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.CheckBucket(ctx); err != nil {
+		if err := s.CheckBucket(ctx, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
 	mustCreate(t, s, "key", []byte("x"))
-	if err := s.CheckBucket(ctx); err != nil {
+	if err := s.CheckBucket(ctx, ""); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -38,7 +38,7 @@ func TestErrors(t *testing.T) {
 			if err := s.Create(t.Context(), "key", bytes.NewReader(body), 4, o); !errors.Is(err, tc.want) {
 				t.Errorf("%s: Create: want %q, got %q", name, tc.want, err)
 			}
-			if err := s.CheckBucket(t.Context()); !errors.Is(err, tc.want) {
+			if err := s.CheckBucket(t.Context(), ""); !errors.Is(err, tc.want) {
 				t.Errorf("%s: CheckBucket: want %q, got %q", name, tc.want, err)
 			}
 		}
@@ -80,7 +80,7 @@ func TestCertificates(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := s.CheckBucket(t.Context()); !errors.Is(err, tc.want) {
+			if err := s.CheckBucket(t.Context(), ""); !errors.Is(err, tc.want) {
 				t.Errorf("want %q, got %q", tc.want, err)
 			}
 		})

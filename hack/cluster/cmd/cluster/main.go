@@ -5,6 +5,8 @@
 //
 //	go run ./hack/cluster/cmd/cluster up --dir /tmp/node
 //	go run ./hack/cluster/cmd/cluster exec --dir /tmp/node kubectl get nodes
+//
+// prepare gets all that a cluster needs, which takes minutes the first time.
 package main
 
 import (
@@ -20,7 +22,8 @@ import (
 	"github.com/trail-operator/trail-operator/hack/cluster"
 )
 
-const usage = `usage: cluster up [--dir DIR]           bring a cluster up, until Ctrl-C
+const usage = `usage: cluster prepare                  see whether a cluster can run here, and build what it needs
+       cluster up [--dir DIR]           bring a cluster up, until Ctrl-C
        cluster exec --dir DIR COMMAND...  run a command on the node
 `
 
@@ -54,6 +57,9 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	switch args[0] {
+	case "prepare":
+		_, err := cluster.Prepare(ctx, os.Stderr)
+		return err
 	case "up":
 		return up(ctx, *dir)
 	case "exec":
