@@ -9,6 +9,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/trail-operator/trail-operator/internal/pki"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 )
 
 // Certificates are what the server shows and whom it trusts. They can be
@@ -20,29 +23,53 @@ type Certificates struct {
 
 // trust is one state of Certificates.
 type trust struct {
-	config *tls.Config
-	roots  *x509.CertPool
+	config  *tls.Config
+	roots   *x509.CertPool
+	refused map[string]bool
+	names   receiverstatus.Certificates
 }
 
 // Set puts certificates in force, all in PEM: the server's chain and key, and
-// the issuers of the clients' certificates. On an error the last ones stay.
-func (c *Certificates) Set(cert, key, clientCA []byte) error {
+// the issuers of the clients' certificates. Client certificates with one of the
+// fingerprints in refused are not served, whoever issued them. On an error the
+// last ones stay.
+func (c *Certificates) Set(cert, key, clientCA []byte, refused ...string) error {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return errors.New("the server certificate and its key are not a matching pair in PEM")
 	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(clientCA) {
-		return errors.New("the client CA holds no certificate in PEM")
+	issuers, err := pki.ParseBundle(clientCA)
+	if err != nil {
+		return fmt.Errorf("the client CA: %w", err)
 	}
-	c.current.Store(&trust{roots: roots, config: &tls.Config{
+	t := &trust{
+		roots: x509.NewCertPool(), refused: make(map[string]bool, len(refused)),
+		names: receiverstatus.Certificates{Server: pki.Fingerprint(pair.Leaf)},
+	}
+	for _, issuer := range issuers {
+		t.roots.AddCert(issuer)
+		t.names.ClientCAs = append(t.names.ClientCAs, pki.Fingerprint(issuer))
+	}
+	for _, f := range refused {
+		t.refused[f] = true
+	}
+	t.config = &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		NextProtos:   []string{"h2", "http/1.1"},
 		Certificates: []tls.Certificate{pair},
 		ClientAuth:   tls.RequireAndVerifyClientCert,
-		ClientCAs:    roots,
-	}})
+		ClientCAs:    t.roots,
+	}
+	c.current.Store(t)
 	return nil
+}
+
+// InForce names the certificates in force.
+func (c *Certificates) InForce() receiverstatus.Certificates {
+	if t := c.current.Load(); t != nil {
+		return t.names
+	}
+	return receiverstatus.Certificates{}
 }
 
 // config returns what a server uses for all its connections.
@@ -95,6 +122,9 @@ func (c *Certificates) verify(p *peer, state *tls.ConnectionState, now time.Time
 	defer p.mu.Unlock()
 	if p.by == t {
 		return nil
+	}
+	if len(t.refused) > 0 && t.refused[pki.Fingerprint(leaf)] {
+		return errors.New("certificate replaced by another")
 	}
 	intermediates := x509.NewCertPool()
 	for _, cert := range state.PeerCertificates[1:] {

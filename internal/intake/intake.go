@@ -22,6 +22,8 @@ import (
 
 	"github.com/trail-operator/trail-operator/internal/auditevent"
 	"github.com/trail-operator/trail-operator/internal/failpoint"
+	"github.com/trail-operator/trail-operator/internal/forward"
+	"github.com/trail-operator/trail-operator/internal/pki"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
@@ -48,6 +50,8 @@ type Options struct {
 	// ProgressTimeout is how long a body may take for its next 64 KiB, by
 	// default DefaultProgressTimeout.
 	ProgressTimeout time.Duration
+	// Forward sends bodies on when their events are durable; nil for nobody.
+	Forward *forward.Forwarder
 }
 
 // Handler serves POST /v1/audit/<cluster>/<apiserver> to clients whose verified
@@ -155,14 +159,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer h.memory.Release(weight)
 
-	body := &progressReader{body: r.Body, control: control, timeout: h.o.ProgressTimeout}
+	body := &progressReader{body: r.Body, control: control, timeout: h.o.ProgressTimeout, copy: h.o.Forward.Begin(r.ContentLength)}
+	defer body.copy.Abort()
 	err = h.receive(r, from, s.keepBodies, body)
 	h.metrics.bytes.Add(float64(body.total))
 	var cut *auditevent.ReadError
 	switch {
 	case err == nil:
 		h.full.Store(false)
-		h.sources.posted(from, h.o.Clock.Now())
+		body.copy.Commit()
+		h.sources.posted(from, pki.Fingerprint(r.TLS.PeerCertificates[0]), h.o.Clock.Now())
 		failpoint.Hit("intake/before-answer")
 		answer(http.StatusOK, "")
 	case errors.As(err, &cut):

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/trail-operator/trail-operator/internal/auditevent"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
@@ -320,12 +321,16 @@ func TestSourcesAreBounded(t *testing.T) {
 	var s sources
 	start := time.Unix(0, 0)
 	for i := range 3 * maxSources {
-		s.posted(source{"c", fmt.Sprint(i)}, start.Add(time.Duration(i)*time.Second))
-		s.posted(source{"c", "first"}, start.Add(time.Duration(i)*time.Second))
+		s.posted(source{"c", fmt.Sprint(i)}, "x", start.Add(time.Duration(i)*time.Second))
+		s.posted(source{"c", "first"}, fmt.Sprint(i), start.Add(time.Duration(i)*time.Second))
 	}
 	list := s.list()
 	if len(list) != maxSources || list[len(list)-1].APIServer != "first" {
 		t.Fatalf("%d sources, last %+v", len(list), list[len(list)-1])
+	}
+	used := list[len(list)-1].Certificates
+	if len(used) != receiverstatus.MaxSourceCertificates || used[0].SHA256 != fmt.Sprint(3*maxSources-1) {
+		t.Errorf("its certificates: %v", used)
 	}
 }
 

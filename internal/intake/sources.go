@@ -14,36 +14,47 @@ import (
 // is a new one.
 const maxSources = 100
 
-// sources remembers when each API server last posted.
+// sources remembers when each API server last posted, and with which client
+// certificates, the one used last first.
 type sources struct {
 	mu   sync.Mutex
-	last map[source]time.Time
+	last map[source][]receiverstatus.SourceCertificate
 }
 
-func (s *sources) posted(from source, at time.Time) {
+func (s *sources) posted(from source, certificate string, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.last == nil {
-		s.last = map[source]time.Time{}
+		s.last = map[source][]receiverstatus.SourceCertificate{}
 	}
-	if _, known := s.last[from]; !known && len(s.last) >= maxSources {
+	used, known := s.last[from]
+	if !known && len(s.last) >= maxSources {
 		var oldest source
-		for k, t := range s.last {
-			if o, ok := s.last[oldest]; !ok || t.Before(o) {
+		for k, u := range s.last {
+			if o, ok := s.last[oldest]; !ok || u[0].LastPost.Before(o[0].LastPost) {
 				oldest = k
 			}
 		}
 		delete(s.last, oldest)
 	}
-	s.last[from] = at
+	now := receiverstatus.SourceCertificate{SHA256: certificate, LastPost: at.UTC()}
+	if known && used[0].SHA256 == certificate {
+		used[0] = now
+		return
+	}
+	used = slices.DeleteFunc(used, func(c receiverstatus.SourceCertificate) bool { return c.SHA256 == certificate })
+	used = slices.Insert(used, 0, now)
+	s.last[from] = used[:min(len(used), receiverstatus.MaxSourceCertificates)]
 }
 
 func (s *sources) list() []receiverstatus.Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := make([]receiverstatus.Source, 0, len(s.last))
-	for k, t := range s.last {
-		list = append(list, receiverstatus.Source{Cluster: k.cluster, APIServer: k.apiServer, LastPost: t.UTC()})
+	for k, used := range s.last {
+		list = append(list, receiverstatus.Source{
+			Cluster: k.cluster, APIServer: k.apiServer, LastPost: used[0].LastPost, Certificates: slices.Clone(used),
+		})
 	}
 	slices.SortFunc(list, func(a, b receiverstatus.Source) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.APIServer, b.APIServer))

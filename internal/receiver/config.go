@@ -76,7 +76,10 @@ func (r *Receiver) load() error {
 	if err != nil {
 		return err
 	}
-	if err := r.certificates.Set(l.ServerCert, l.ServerKey, l.ClientCA); err != nil {
+	if err := r.certificates.Set(l.ServerCert, l.ServerKey, l.ClientCA, l.Config.RefusedCertificates...); err != nil {
+		return err
+	}
+	if err := r.forward.Configure(l.Config.ForwardTo); err != nil {
 		return err
 	}
 	r.intake.Configure(l.Config.Installation.Account, l.Config.KeepSensitiveBodies)

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
+	"github.com/trail-operator/trail-operator/internal/forward"
 	"github.com/trail-operator/trail-operator/internal/intake"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/outbox"
@@ -49,6 +50,7 @@ type Receiver struct {
 	spool        spool.Spool
 	intake       *intake.Handler
 	certificates intake.Certificates
+	forward      *forward.Forwarder
 	pipeline     *pipeline.Pipeline
 	prober       prober
 	configured   atomic.Bool // a configuration was loaded
@@ -82,18 +84,29 @@ func (r *Receiver) assemble() (err error) {
 	if err := (outbox.OS{}).SyncDir(r.o.DataDir); err != nil {
 		return fmt.Errorf("sync the data folder: %w", err)
 	}
-	if r.intake, err = intake.New(intake.Options{Spool: r.spool, Clock: r.o.Clock, Log: r.o.Log.WithName("intake"), Registerer: r.o.Registerer}); err != nil {
+	_, size, err := outbox.OS{}.Space(r.o.DataDir)
+	if err != nil {
 		return err
 	}
-	_, size, err := outbox.OS{}.Space(r.o.DataDir)
+	freeBytes := func() (int64, error) { free, _, err := outbox.OS{}.Space(r.o.DataDir); return free, err }
+	r.forward, err = forward.New(forward.Options{
+		Dir: filepath.Join(r.o.DataDir, "forward"), Clock: r.o.Clock, Log: r.o.Log.WithName("forward"), Registerer: r.o.Registerer,
+		// They give way before events are refused.
+		FreeBytes: freeBytes, KeepFree: r.o.ReserveBytes + r.o.ReserveBytes/4,
+	})
+	if err != nil {
+		return err
+	}
+	r.intake, err = intake.New(intake.Options{
+		Spool: r.spool, Clock: r.o.Clock, Log: r.o.Log.WithName("intake"), Registerer: r.o.Registerer, Forward: r.forward,
+	})
 	if err != nil {
 		return err
 	}
 	r.pipeline, err = pipeline.New(pipeline.Options{
 		Spool: r.spool, FS: outbox.OS{}, Dir: filepath.Join(r.o.DataDir, "outbox"), Open: r.o.Open,
 		Clock: r.o.Clock, Log: r.o.Log.WithName("pipeline"), TrailQuota: r.o.TrailQuota,
-		FreeBytes:    func() (int64, error) { free, _, err := outbox.OS{}.Space(r.o.DataDir); return free, err },
-		ReserveBytes: r.o.ReserveBytes, VolumeBytes: size,
+		FreeBytes: freeBytes, ReserveBytes: r.o.ReserveBytes, VolumeBytes: size,
 	})
 	if err != nil {
 		return err
@@ -113,11 +126,12 @@ func (r *Receiver) Run(ctx context.Context, l net.Listener) error {
 	mux.Handle(receiverstatus.PathStatus, status)
 	mux.Handle(receiverstatus.PathEvents, status)
 
-	// The pipeline ends after intake: what was answered is still filed.
+	// The pipeline ends after intake: what was answered is still filed, and sent on.
 	drain, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var pipeline errgroup.Group
 	pipeline.Go(func() error { return r.pipeline.Run(drain) })
+	pipeline.Go(func() error { r.forward.Run(drain); return nil })
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { r.watchConfig(gctx); return nil })
@@ -133,6 +147,8 @@ func (r *Receiver) Status() receiverstatus.Status {
 	s.Intake.Duplicates = r.intake.Duplicates()
 	s.Intake.Received += s.Intake.Duplicates
 	s.Intake.Sources = r.intake.Sources()
+	s.Certificates = r.certificates.InForce()
+	s.Intake.Forward = r.forward.Status()
 	s.Spool.Full = r.intake.Full()
 	return s
 }

@@ -52,6 +52,9 @@ type Config struct {
 	// Manager is the user name of the manager. Only its calls count as probes,
 	// see receiverstatus.Probe.
 	Manager string `json:"manager,omitempty"`
+	// RefusedCertificates are client certificates that others have taken the place
+	// of, by the hex SHA-256 of their DER: they are refused, whoever issued them.
+	RefusedCertificates []string `json:"refusedCertificates,omitempty"`
 	// Kinds is the numbered discovery snapshot that names custom kinds.
 	Kinds Kinds `json:"kinds"`
 	// Files maps each other file of the folder to the hex SHA-256 of its bytes.

@@ -25,6 +25,7 @@ const (
 	MaxTrailSize  = 512 << 10
 	MaxPEMSize    = 256 << 10
 	MaxFiles      = 20000
+	MaxRefused    = 4096
 )
 
 // Loaded is the content of one complete folder.

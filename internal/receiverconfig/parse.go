@@ -1,6 +1,8 @@
 package receiverconfig
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -49,6 +51,13 @@ func (c *Config) validate() error {
 		return errors.New("the organization is not o- and 10 to 32 lower-case letters and digits")
 	case len(c.Files) > MaxFiles:
 		return fmt.Errorf("it lists more than %d files", MaxFiles)
+	case len(c.RefusedCertificates) > MaxRefused:
+		return fmt.Errorf("it refuses more than %d certificates", MaxRefused)
+	}
+	for _, f := range c.RefusedCertificates {
+		if b, err := hex.DecodeString(f); err != nil || len(b) != sha256.Size {
+			return errors.New("a certificate that is refused is not named by a hex SHA-256")
+		}
 	}
 	if c.ForwardTo != nil {
 		if err := c.ForwardTo.validate(); err != nil {

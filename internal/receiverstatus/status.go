@@ -30,10 +30,19 @@ type Status struct {
 	Generation int64 `json:"generation"`
 	// ConfigError says in one sentence why a newer configuration is not in
 	// force; empty when there is none.
-	ConfigError string  `json:"configError,omitempty"`
-	Spool       Spool   `json:"spool"`
-	Intake      Intake  `json:"intake"`
-	Trails      []Trail `json:"trails"`
+	ConfigError  string       `json:"configError,omitempty"`
+	Certificates Certificates `json:"certificates"`
+	Spool        Spool        `json:"spool"`
+	Intake       Intake       `json:"intake"`
+	Trails       []Trail      `json:"trails"`
+}
+
+// Certificates are those in force, by the hex SHA-256 of their DER.
+type Certificates struct {
+	// Server is the one that the receiver shows.
+	Server string `json:"server"`
+	// ClientCAs issued those of the clients that are let in.
+	ClientCAs []string `json:"clientCAs"`
 }
 
 // Spool describes the spool.
@@ -75,6 +84,18 @@ type Source struct {
 	Cluster   string    `json:"cluster"`
 	APIServer string    `json:"apiServer"`
 	LastPost  time.Time `json:"lastPost"`
+	// Certificates are those with which it has posted since the receiver was
+	// started, the one used last first, at most MaxSourceCertificates.
+	Certificates []SourceCertificate `json:"certificates"`
+}
+
+// MaxSourceCertificates is how many certificates of one API server are told.
+const MaxSourceCertificates = 4
+
+// SourceCertificate is a client certificate of an API server.
+type SourceCertificate struct {
+	SHA256   string    `json:"sha256"` // hex, of its DER
+	LastPost time.Time `json:"lastPost"`
 }
 
 // Trail is the state of one trail.
