@@ -2,7 +2,6 @@ package minio
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -79,17 +78,14 @@ func (r deniedAddress) covers(to netip.AddrPort) bool {
 	return r.addr == to.Addr().Unmap().WithZone("") && (r.port == 0 || r.port == to.Port())
 }
 
-// denied resolves the hosts that must not be dialed. They are looked up for
-// each connection, as the name that leads there is; connections are kept.
+// denied resolves the hosts that must not be dialed. What was looked up for
+// another connection a moment ago is good for this one, too.
 func (d *dialer) denied(ctx context.Context) ([]deniedAddress, error) {
 	var all []deniedAddress
 	for _, entry := range d.deny {
 		host, port := splitHostPort(entry)
-		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		var dns *net.DNSError
-		switch {
-		case errors.As(err, &dns) && dns.IsNotFound: // no address, nothing to deny
-		case err != nil:
+		addrs, err := denyNames.find(ctx, host)
+		if err != nil {
 			return nil, fmt.Errorf("resolving a host that must not be dialed: %w", err)
 		}
 		for _, a := range addrs {
