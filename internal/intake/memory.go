@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/trail-operator/trail-operator/internal/auditevent"
+	"github.com/trail-operator/trail-operator/internal/forward"
 )
 
 const (
@@ -32,6 +33,9 @@ func (h *Handler) reserve(r *http.Request) (int64, error) {
 	weight := int64(chunkCapacity(r.ContentLength)) + smallOverhead
 	if r.ContentLength < 0 || r.ContentLength > largeBody {
 		weight += largeOverhead
+	}
+	if h.o.Forward.On() {
+		weight += forward.BufferSize
 	}
 	weight = min(weight, h.o.MemoryBytes)
 	if h.memory.TryAcquire(weight) {

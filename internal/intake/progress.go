@@ -4,6 +4,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/trail-operator/trail-operator/internal/forward"
 )
 
 const (
@@ -22,6 +24,7 @@ type progressReader struct {
 	body    io.Reader
 	control *http.ResponseController
 	timeout time.Duration
+	copy    *forward.Body // takes what is read
 
 	began time.Time
 	got   int // since the deadline was set
@@ -46,11 +49,13 @@ func (p *progressReader) Read(b []byte) (int, error) {
 	n, err := p.body.Read(b)
 	p.got += n
 	p.total += int64(n)
+	p.copy.Write(b[:n])
 	return n, err
 }
 
 // drain reads what is left of a body.
 func (p *progressReader) drain() {
+	p.copy.Abort()
 	// Whether that works makes no difference to the answer.
 	_, _ = io.CopyN(io.Discard, p, maxDrain)
 }
