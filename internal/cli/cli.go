@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/trail-operator/trail-operator/internal/cli/auditpolicy"
+	"github.com/trail-operator/trail-operator/internal/cli/bucketpolicy"
 	"github.com/trail-operator/trail-operator/internal/cli/eventselectors"
 	"github.com/trail-operator/trail-operator/internal/cli/grant"
 	"github.com/trail-operator/trail-operator/internal/cli/head"
@@ -101,6 +102,7 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		head.NewCommand(cluster, streams),
 		validatelogs.NewCommand(cluster, streams),
 		grant.NewCommand(cluster, streams),
+		bucketpolicy.NewCommand(cluster, streams),
 		eventselectors.NewCommand(cluster, streams),
 		auditpolicy.NewCommand(streams),
 		webhookconfig.NewCommand(cluster, streams, clock.RealClock{}),

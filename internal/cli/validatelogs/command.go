@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/trail-operator/trail-operator/internal/cli/awsenv"
 	"github.com/trail-operator/trail-operator/internal/cli/kube"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
@@ -63,7 +64,7 @@ type options struct {
 	streams genericiooptions.IOStreams
 	// open and aws are replaced in tests.
 	open objectstore.Opener
-	aws  func(context.Context) (awsEnvironment, error)
+	aws  func(context.Context) (awsenv.Environment, error)
 
 	bucket, prefix, organization, account, region, trail string
 	endpoint, bucketRegion, caFile                       string
@@ -78,7 +79,7 @@ type options struct {
 
 // NewCommand returns the command.
 func NewCommand(cluster kube.Cluster, streams genericiooptions.IOStreams) *cobra.Command {
-	return newCommand(&options{cluster: cluster, streams: streams, open: minio.New, aws: loadAWS})
+	return newCommand(&options{cluster: cluster, streams: streams, open: minio.New, aws: awsenv.Load})
 }
 
 func newCommand(o *options) *cobra.Command {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -56,24 +55,15 @@ func (o *options) choose(ctx context.Context, args []string, q *verify.Options) 
 	return done, nil
 }
 
-var trailARN = regexp.MustCompile(`^arn:k8s:cloudtrail:([a-z0-9-]+):(\d{12}):trail/(.+)$`)
-
 // fromCluster takes everything from the Trail and the installation's keys.
 func (o *options) fromCluster(ctx context.Context, name string, q *verify.Options) (objectstore.Config, error) {
 	t, err := kube.Trail(ctx, o.cluster, name)
 	if err != nil {
 		return objectstore.Config{}, err
 	}
-	arn := trailARN.FindStringSubmatch(t.Status.TrailARN)
-	if arn == nil {
-		return objectstore.Config{}, fmt.Errorf("the status of trail %q has no ARN yet; wait for the manager, and see `kubectl trail status %s`", name, kube.CommandLine(t))
-	}
-	q.Bucket, q.Trail = t.Spec.Destination.Bucket, arn[3]
-	q.Layout = record.Layout{Prefix: t.Status.Prefix, Account: arn[2], Region: arn[1]}
-	if t.IsOrganizationTrail() {
-		if q.Layout.Organization, err = o.organizationOf(ctx, t); err != nil {
-			return objectstore.Config{}, err
-		}
+	q.Bucket = t.Spec.Destination.Bucket
+	if q.Layout, q.Trail, err = kube.Place(ctx, o.cluster, t, o.operatorNamespace); err != nil {
+		return objectstore.Config{}, err
 	}
 	if t.Status.Head != nil {
 		h, err := headOf(t.Status.Head)
@@ -87,29 +77,6 @@ func (o *options) fromCluster(ctx context.Context, name string, q *verify.Option
 	}
 	d := &t.Spec.Destination
 	return objectstore.Config{Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket, CA: []byte(d.CA)}, nil
-}
-
-// organizationOf is the organization ID in the keys of an OrganizationTrail: that
-// of the installation, or, for whoever may not read that, of the newest digest.
-func (o *options) organizationOf(ctx context.Context, t *v1alpha1.Trail) (string, error) {
-	cl, err := o.cluster.Client()
-	if err != nil {
-		return "", err
-	}
-	in, err := kube.ReadInstallation(ctx, cl, o.operatorNamespace)
-	if err == nil {
-		return in.Organization, nil
-	}
-	if ctx.Err() != nil {
-		return "", errors.New("interrupted")
-	}
-	if h := t.Status.Head; h != nil {
-		if target, ok := verify.ParseTarget(h.S3Object); ok {
-			return target.Layout.Organization, nil
-		}
-	}
-	why := kube.Request{Verb: "get", Resource: "configmaps", Namespace: o.operatorNamespace, Name: manifests.InstallationName}.Explain(err)
-	return "", fmt.Errorf("the organization ID of the installation is not known: %w", why)
 }
 
 // headOf gives the head of a status the form of an anchor; their JSON is the same.

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/cli/awsenv"
 	"github.com/trail-operator/trail-operator/internal/cli/clitest"
 	"github.com/trail-operator/trail-operator/internal/cli/kube"
 	"github.com/trail-operator/trail-operator/internal/manifests"
@@ -36,7 +37,7 @@ type fixture struct {
 	cluster *clitest.Cluster
 	trail   *v1alpha1.Trail
 	keys    *corev1.ConfigMap
-	aws     awsEnvironment
+	aws     awsenv.Environment
 	awsErr  error
 	opened  objectstore.Config
 }
@@ -45,8 +46,8 @@ func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	start := time.Date(2026, 3, 1, 9, 20, 0, 0, time.UTC)
 	clock := testclock.NewFakePassiveClock(start)
-	f := &fixture{store: memory.New(clock), aws: awsEnvironment{
-		accessKey: "key", secretKey: "secret", token: "token", region: "aws-region", endpoint: "https://aws.example.com",
+	f := &fixture{store: memory.New(clock), aws: awsenv.Environment{
+		AccessKey: "key", SecretKey: "secret", Token: "token", Region: "aws-region", Endpoint: "https://aws.example.com",
 	}}
 	f.Trail = verifytest.New(t, f.store, "audit", start)
 	f.Tick = clock.SetTime
@@ -107,7 +108,7 @@ func (f *fixture) run(t *testing.T, args ...string) (stdout, stderr string, err 
 				f.opened = c
 				return f.store, nil
 			},
-			aws: func(context.Context) (awsEnvironment, error) { return f.aws, f.awsErr },
+			aws: func(context.Context) (awsenv.Environment, error) { return f.aws, f.awsErr },
 		})
 	}, args...)
 }
@@ -351,7 +352,7 @@ func TestKeysThatMayNotBeRead(t *testing.T) {
 	cmd := newCommand(&options{
 		cluster: f.cluster, streams: genericiooptions.IOStreams{Out: &strings.Builder{}, ErrOut: &errOut},
 		open: func(objectstore.Config) (objectstore.Store, error) { return f.store, nil },
-		aws:  func(context.Context) (awsEnvironment, error) { return f.aws, nil },
+		aws:  func(context.Context) (awsenv.Environment, error) { return f.aws, nil },
 	})
 	cmd.SetArgs([]string{"all"})
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
@@ -417,34 +418,6 @@ func TestStoreErrorsSayWhatToDo(t *testing.T) {
 	f.awsErr = errors.New("no credentials here")
 	if _, _, err := f.run(t, "all"); err == nil || err.Error() != "no credentials here" {
 		t.Errorf("without credentials: %v", err)
-	}
-}
-
-func TestLoadAWS(t *testing.T) {
-	home := t.TempDir()
-	for name, value := range map[string]string{
-		"HOME": home, "AWS_CONFIG_FILE": filepath.Join(home, "config"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(home, "credentials"),
-		"AWS_EC2_METADATA_DISABLED": "true", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "",
-		"AWS_PROFILE": "audit", "AWS_REGION": "", "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-	} {
-		t.Setenv(name, value)
-	}
-	if _, err := loadAWS(t.Context()); err == nil || !strings.Contains(err.Error(), "AWS_PROFILE") {
-		t.Errorf("a profile that is not there: %v", err)
-	}
-	if err := os.WriteFile(filepath.Join(home, "config"), []byte("[profile audit]\nregion = eu-1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(home, "credentials"), []byte("[audit]\naws_access_key_id = key\naws_secret_access_key = secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got, err := loadAWS(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := awsEnvironment{accessKey: "key", secretKey: "secret", region: "eu-1", endpoint: "http://127.0.0.1:1"}
-	if diff := cmp.Diff(want, got, cmp.AllowUnexported(awsEnvironment{})); diff != "" {
-		t.Error(diff)
 	}
 }
 
