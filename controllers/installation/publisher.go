@@ -27,6 +27,10 @@ var ErrTooLarge = errors.New("no room for the configuration of this trail")
 // use, and the only writer: when it meets a write of somebody else's it reads
 // everything anew.
 //
+// Changes that come while another is written are written together: receiver.json
+// lists every file, so writing it for each of many trails would cost more the
+// more there are.
+//
 // A trail's file is written before receiver.json, which lists its hash. When
 // the manager ends between the two, the receiver waits (ErrIncomplete), and the
 // next reconciliation of the trail completes the pair.
@@ -34,11 +38,16 @@ type Publisher struct {
 	client    client.Client // must not cache Secrets
 	namespace string
 
-	mu     sync.Mutex
-	loaded bool
-	base   secret
-	shards [manifests.ReceiverShards]secret
-	config receiverconfig.Config
+	writing sync.Mutex // held by whoever asks the API server
+	// mu guards what follows. Only whoever holds writing, too, changes it, but
+	// for waiting.
+	mu      sync.Mutex
+	waiting []*change
+	loaded  bool
+	listed  bool // receiver.json is known to list the files of the shards
+	base    secret
+	shards  [manifests.ReceiverShards]secret
+	config  receiverconfig.Config
 }
 
 // secret is a Secret as it was last seen or written.
@@ -54,22 +63,31 @@ func NewPublisher(c client.Client, namespace string) *Publisher {
 
 // Base is the installation's part of the configuration.
 type Base struct {
-	Config receiverconfig.Config // without Version, Generation, Kinds and Files
+	Config receiverconfig.Config // without Version, Generation, Kinds, ForwardTo and Files
 	PEM    map[string][]byte     // by file name
 }
 
-// SetBase renders the installation's part, if it differs from what is rendered.
+// SetBase renders the installation's part, if it differs from what is rendered:
+// it looks, because another manager that was starting may have rendered since.
 func (p *Publisher) SetBase(ctx context.Context, b Base) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	var present secret
+	if err := p.read(ctx, manifests.ReceiverConfigName, &present); err != nil {
+		return err
+	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.loaded = p.loaded && present.version == p.base.version
+	p.mu.Unlock()
 	if err := p.load(ctx); err != nil {
 		return err
 	}
 	next := b.Config
 	next.Version, next.Generation, next.Kinds = receiverconfig.Version, p.config.Generation, p.config.Kinds
+	next.ForwardTo = p.config.ForwardTo
 	files := maps.Clone(b.PEM)
 	next.Files = p.list(files)
-	if p.base.version != "" && reflect.DeepEqual(next, p.config) && p.listed(files) {
+	if p.base.version != "" && reflect.DeepEqual(next, p.config) && p.holds(files) {
 		return nil
 	}
 	return p.write(ctx, next, files)
@@ -78,8 +96,8 @@ func (p *Publisher) SetBase(ctx context.Context, b Base) error {
 // SetKinds renders the kinds of the cluster's resources, as the next snapshot if
 // they differ from the last.
 func (p *Publisher) SetKinds(ctx context.Context, list []receiverconfig.Kind) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	if err := p.load(ctx); err != nil {
 		return err
 	}
@@ -92,15 +110,30 @@ func (p *Publisher) SetKinds(ctx context.Context, list []receiverconfig.Kind) er
 	return p.write(ctx, next, p.base.files)
 }
 
+// SetForwardTo renders to whom bodies of audit POSTs are sent on, if it differs
+// from what is rendered; nil means nobody.
+func (p *Publisher) SetForwardTo(ctx context.Context, to *receiverconfig.ForwardTo) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	if reflect.DeepEqual(to, p.config.ForwardTo) {
+		return nil
+	}
+	next := p.config
+	next.ForwardTo = to
+	next.Files = p.list(p.base.files)
+	return p.write(ctx, next, p.base.files)
+}
+
 // Trail returns the file of a trail as it was last rendered; ok is false when
 // there is none.
 func (p *Publisher) Trail(ctx context.Context, uid string) (t receiverconfig.Trail, ok bool, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.load(ctx); err != nil {
+	if err := p.ready(ctx); err != nil {
 		return receiverconfig.Trail{}, false, err
 	}
-	raw, ok := p.shards[manifests.ReceiverShard(uid)].files[receiverconfig.TrailFile(uid)]
+	raw, ok := p.file(uid)
 	if !ok {
 		return receiverconfig.Trail{}, false, nil
 	}
@@ -113,11 +146,11 @@ func (p *Publisher) Trail(ctx context.Context, uid string) (t receiverconfig.Tra
 
 // UIDs returns the UIDs of all trails that are rendered.
 func (p *Publisher) UIDs(ctx context.Context) ([]string, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.load(ctx); err != nil {
+	if err := p.ready(ctx); err != nil {
 		return nil, err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var uids []string
 	for i := range p.shards {
 		for name := range p.shards[i].files {
@@ -128,50 +161,6 @@ func (p *Publisher) UIDs(ctx context.Context) ([]string, error) {
 	}
 	slices.Sort(uids)
 	return uids, nil
-}
-
-// Put renders a trail. It returns ErrTooLarge when the trail, or one more
-// trail, does not fit.
-func (p *Publisher) Put(ctx context.Context, t receiverconfig.Trail) error {
-	raw := record.MustJSON(t)
-	if len(raw) > receiverconfig.MaxTrailSize {
-		return ErrTooLarge
-	}
-	return p.change(ctx, t.UID, raw)
-}
-
-// Remove takes a trail out. It is no error when there is none.
-func (p *Publisher) Remove(ctx context.Context, uid string) error { return p.change(ctx, uid, nil) }
-
-// change writes one file of a trail, or removes it when raw is nil.
-func (p *Publisher) change(ctx context.Context, uid string, raw []byte) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.load(ctx); err != nil {
-		return err
-	}
-	n, file := manifests.ReceiverShard(uid), receiverconfig.TrailFile(uid)
-	present, ok := p.shards[n].files[file]
-	if ok != (raw != nil) || !bytes.Equal(present, raw) {
-		files := maps.Clone(p.shards[n].files)
-		if raw == nil {
-			delete(files, file)
-		} else {
-			files[file] = raw
-		}
-		if raw != nil && manifests.DataSize(files) > manifests.MaxSecretData {
-			return ErrTooLarge
-		}
-		if err := p.apply(ctx, &p.shards[n], manifests.ReceiverShardName(n), files); err != nil {
-			return err
-		}
-	}
-	next := p.config
-	next.Files = p.list(p.base.files)
-	if maps.Equal(next.Files, p.config.Files) {
-		return nil
-	}
-	return p.write(ctx, next, p.base.files)
 }
 
 // list returns the hashes of every file but receiver.json.
@@ -191,8 +180,8 @@ func (p *Publisher) list(base map[string][]byte) map[string]string {
 	return hashes
 }
 
-// listed reports whether the PEM files are rendered as they are.
-func (p *Publisher) listed(files map[string][]byte) bool {
+// holds reports whether the PEM files are rendered as they are.
+func (p *Publisher) holds(files map[string][]byte) bool {
 	for name, b := range files {
 		if !bytes.Equal(p.base.files[name], b) {
 			return false
@@ -212,18 +201,37 @@ func (p *Publisher) write(ctx context.Context, next receiverconfig.Config, pem m
 	if err := p.apply(ctx, &p.base, manifests.ReceiverConfigName, files); err != nil {
 		return err
 	}
-	p.config = next
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.config, p.listed = next, true
 	return nil
 }
 
 func (p *Publisher) apply(ctx context.Context, s *secret, name string, files map[string][]byte) error {
 	ac := manifests.ReceiverConfig(p.namespace, name, s.version, files)
-	if err := p.client.Apply(ctx, ac, client.FieldOwner(manifests.FieldOwner), client.ForceOwnership); err != nil {
-		p.loaded = false
+	err := p.client.Apply(ctx, ac, client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.loaded, p.listed = false, false
 		return fmt.Errorf("writing the receiver's configuration: %w", err)
 	}
 	s.version, s.files = *ac.ResourceVersion, files
 	return nil
+}
+
+// ready reads what is rendered if that is not known yet. What is known may be
+// read while something is written.
+func (p *Publisher) ready(ctx context.Context) error {
+	p.mu.Lock()
+	loaded := p.loaded
+	p.mu.Unlock()
+	if loaded {
+		return nil
+	}
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	return p.load(ctx)
 }
 
 // load reads what is rendered, once.
@@ -231,20 +239,24 @@ func (p *Publisher) load(ctx context.Context) error {
 	if p.loaded {
 		return nil
 	}
-	if err := p.read(ctx, manifests.ReceiverConfigName, &p.base); err != nil {
+	var base secret
+	var shards [manifests.ReceiverShards]secret
+	if err := p.read(ctx, manifests.ReceiverConfigName, &base); err != nil {
 		return err
 	}
-	for i := range p.shards {
-		if err := p.read(ctx, manifests.ReceiverShardName(i), &p.shards[i]); err != nil {
+	for i := range shards {
+		if err := p.read(ctx, manifests.ReceiverShardName(i), &shards[i]); err != nil {
 			return err
 		}
 	}
-	p.config = receiverconfig.Config{}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.base, p.shards, p.config = base, shards, receiverconfig.Config{}
 	if raw, ok := p.base.files[receiverconfig.FileConfig]; ok {
 		// One that cannot be read is rendered anew, by SetBase at the start.
 		p.config, _ = receiverconfig.ParseConfig(raw)
 	}
-	p.loaded = true
+	p.loaded, p.listed = true, false
 	return nil
 }
 

@@ -1,0 +1,136 @@
+package installation
+
+import (
+	"bytes"
+	"context"
+	"maps"
+
+	"github.com/trail-operator/trail-operator/internal/manifests"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/record"
+)
+
+// entrySize is more than one file adds to receiver.json, which holds its name
+// and its hash.
+const entrySize = 128
+
+// change is the file of one trail that is to be written.
+type change struct {
+	uid  string
+	raw  []byte // nil: the file goes
+	done bool
+	err  error
+}
+
+// Put renders a trail. It returns ErrTooLarge when the trail, or one more
+// trail, does not fit.
+func (p *Publisher) Put(ctx context.Context, t receiverconfig.Trail) error {
+	raw := record.MustJSON(t)
+	if len(raw) > receiverconfig.MaxTrailSize {
+		return ErrTooLarge
+	}
+	return p.change(ctx, t.UID, raw)
+}
+
+// Remove takes a trail out. It is no error when there is none.
+func (p *Publisher) Remove(ctx context.Context, uid string) error { return p.change(ctx, uid, nil) }
+
+// change writes one file of a trail, or removes it when raw is nil, together
+// with the changes that came while others were written.
+func (p *Publisher) change(ctx context.Context, uid string, raw []byte) error {
+	if p.unchanged(uid, raw) {
+		return nil
+	}
+	c := &change{uid: uid, raw: raw}
+	p.mu.Lock()
+	p.waiting = append(p.waiting, c)
+	p.mu.Unlock()
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if c.done { // by the one before
+		return c.err
+	}
+	p.mu.Lock()
+	batch := p.waiting
+	p.waiting = nil
+	p.mu.Unlock()
+	err := p.commit(ctx, batch)
+	for _, other := range batch {
+		if other.done = true; other.err == nil {
+			other.err = err
+		}
+	}
+	return c.err
+}
+
+// file returns the file of a trail as it was last rendered.
+func (p *Publisher) file(uid string) (raw []byte, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	raw, ok = p.shards[manifests.ReceiverShard(uid)].files[receiverconfig.TrailFile(uid)]
+	return raw, ok
+}
+
+// unchanged reports whether everything is rendered as it is to be, which it is
+// nearly always.
+func (p *Publisher) unchanged(uid string, raw []byte) bool {
+	present, ok := p.file(uid)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.loaded && p.listed && ok == (raw != nil) && bytes.Equal(present, raw)
+}
+
+// commit writes the shards of all changes, then receiver.json. Those that do
+// not fit fail alone; when a Secret cannot be written, all do.
+func (p *Publisher) commit(ctx context.Context, batch []*change) error {
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	room := manifests.MaxSecretData - manifests.DataSize(p.base.files)
+	next := map[int]map[string][]byte{} // files of the shards that change
+	for _, c := range batch {
+		n, file := manifests.ReceiverShard(c.uid), receiverconfig.TrailFile(c.uid)
+		files := next[n]
+		if files == nil {
+			files = p.shards[n].files
+		}
+		present, ok := files[file]
+		if ok == (c.raw != nil) && bytes.Equal(present, c.raw) {
+			continue
+		}
+		if c.raw != nil && (manifests.DataSize(files)-len(present)+len(file)+len(c.raw) > manifests.MaxSecretData || !ok && room < entrySize) {
+			c.err = ErrTooLarge
+			continue
+		}
+		if next[n] == nil {
+			files = maps.Clone(files)
+			next[n] = files
+		}
+		switch {
+		case c.raw == nil:
+			delete(files, file)
+			continue
+		case !ok:
+			room -= entrySize
+		}
+		files[file] = c.raw
+	}
+	for n := range p.shards {
+		if files, ok := next[n]; ok {
+			if err := p.apply(ctx, &p.shards[n], manifests.ReceiverShardName(n), files); err != nil {
+				return err
+			}
+		}
+	}
+	if p.listed && len(next) == 0 {
+		return nil
+	}
+	config := p.config
+	if config.Files = p.list(p.base.files); maps.Equal(config.Files, p.config.Files) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.listed = true
+		return nil
+	}
+	return p.write(ctx, config, p.base.files)
+}
