@@ -15,6 +15,7 @@ import (
 
 	"github.com/trail-operator/trail-operator/internal/cli/auditpolicy"
 	"github.com/trail-operator/trail-operator/internal/cli/bucketpolicy"
+	"github.com/trail-operator/trail-operator/internal/cli/doctor"
 	"github.com/trail-operator/trail-operator/internal/cli/eventselectors"
 	"github.com/trail-operator/trail-operator/internal/cli/grant"
 	"github.com/trail-operator/trail-operator/internal/cli/head"
@@ -35,8 +36,8 @@ const long = `Trail Operator records who did what in this cluster and delivers i
 CloudTrail log files to your bucket. This plugin shows how trails are doing,
 validates what they have delivered and helps to set them up.
 
-Exit codes: 0 done; 1 the answer is no (validate-logs: the trail is not valid);
-2 the command could not be carried out, the error says why.`
+Exit codes: 0 done; 1 the answer is no (validate-logs: the trail is not valid;
+doctor: there are problems); 2 the command could not be carried out, the error says why.`
 
 // completer is the program that kubectl runs to complete `kubectl trail`.
 const completer = "kubectl_complete-trail"
@@ -99,6 +100,7 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	connectionFlags(root, flags, cluster)
 	root.AddCommand(
 		status.NewCommand(cluster, streams, clock.RealClock{}),
+		doctor.NewCommand(cluster, streams, clock.RealClock{}),
 		head.NewCommand(cluster, streams),
 		validatelogs.NewCommand(cluster, streams),
 		grant.NewCommand(cluster, streams),

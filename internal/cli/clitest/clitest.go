@@ -50,7 +50,7 @@ func (c *Cluster) Client() (client.Client, error) {
 		return nil, c.Down
 	}
 	return interceptor.NewClient(
-		fake.NewClientBuilder().WithScheme(kube.Scheme).WithObjects(c.Objects...).Build(),
+		fake.NewClientBuilder().WithScheme(kube.Scheme).WithObjects(c.Objects...).WithReturnManagedFields().Build(),
 		interceptor.Funcs{
 			Get: func(ctx context.Context, cl client.WithWatch, key client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
 				if err := c.refuse(obj); err != nil {
