@@ -12,9 +12,17 @@ import (
 // about the one before it counts.
 func (v *verifier) checkChain() {
 	last := -1 // index of the newest valid digest so far
+	key := ""  // that signs by now
 	for i, l := range v.links {
 		if !l.ok {
 			continue
+		}
+		switch next := l.d.DigestPublicKeyFinger; {
+		case next == key:
+		case v.keys.replaced(next, key):
+			v.findings.add(KeyRetired, l.key, "the digest is signed with a key that had been replaced before (fingerprint %s)", next)
+		default:
+			key = next
 		}
 		if i == 0 {
 			v.checkFirst(l)

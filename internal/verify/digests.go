@@ -26,8 +26,10 @@ type link struct {
 	files     int
 	// ok is true when place, key and signature are right.
 	ok bool
-	// expiry is what valid digests say that expires, from this one on.
-	expiry expiry
+	// stored is when the bucket took it, as the bucket says.
+	stored time.Time
+	// lifecycle is what valid digests say that happens to objects, from this one on.
+	lifecycle lifecycle
 }
 
 // readDigests lists the digests of the range and reads each of them.
@@ -71,12 +73,13 @@ func (v *verifier) listDigests(ctx context.Context) error {
 		}
 		end, ok := v.digestEnd(info.Key)
 		if !ok {
+			v.findings.add(DigestForeign, info.Key, "the object lies among the digests, and its name is not that of a digest of the trail")
 			continue
 		}
 		if len(v.links) == maxDigests {
 			return fmt.Errorf("there are more than %d digests; choose a shorter time with --start-time and --end-time", maxDigests)
 		}
-		v.links = append(v.links, &link{key: info.Key, end: end})
+		v.links = append(v.links, &link{key: info.Key, end: end, stored: info.Modified})
 		if !v.End.IsZero() && !end.Before(v.End) {
 			v.complete = false
 			break
@@ -220,6 +223,8 @@ func (v *verifier) authenticate() {
 		switch {
 		case l.d.DigestS3Bucket != v.Bucket || l.d.DigestS3Object != l.key:
 			v.findings.add(DigestMoved, l.key, "the digest was moved: it was made as s3://%s/%s", l.d.DigestS3Bucket, l.d.DigestS3Object)
+		case l.end.After(v.now.Add(settle)):
+			v.findings.add(DigestInvalid, l.key, "the digest ends in the future")
 		case !known:
 			v.findings.add(KeyUnknown, l.key, "the public key with the fingerprint %s is not known", l.d.DigestPublicKeyFinger)
 		case !key.signs(l.end):

@@ -91,8 +91,8 @@ func (v *verifier) readKeys(ctx context.Context) error {
 			v.findings.add(KeyInvalid, info.Key, "the public key cannot be used: %s", err)
 			continue
 		}
-		if _, ok := v.keys.known[p.Fingerprint]; ok {
-			v.findings.add(KeyInvalid, info.Key, "the public key is published twice")
+		if info.Key != v.Layout.DigestKey(p.Fingerprint) {
+			v.findings.add(KeyInvalid, info.Key, "the public key belongs to another name: its fingerprint is %s", p.Fingerprint)
 			continue
 		}
 		v.keys.known[p.Fingerprint] = publicKey{PublicKey: key, published: p, where: info.Key}
@@ -179,4 +179,20 @@ func (v *verifier) trustPredecessors() {
 			k = before
 		}
 	}
+}
+
+// replaced tells whether the key before had been replaced, by itself or by keys
+// that had, when key was in use: whether signatures lead from before to key.
+func (k *keyring) replaced(before, key string) bool {
+	for range len(k.known) {
+		successor := k.known[key]
+		predecessor, ok := k.known[successor.published.SignedBy]
+		if !ok || signing.CheckSuccession(successor.published, predecessor.PublicKey) != nil {
+			return false
+		}
+		if key = predecessor.Fingerprint(); key == before {
+			return true
+		}
+	}
+	return false
 }

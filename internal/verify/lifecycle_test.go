@@ -24,6 +24,7 @@ func expire(objects string, days int32) []record.LifecycleRule {
 func TestLifecycle(t *testing.T) {
 	logs30, logs60 := expire(record.LifecycleLogs, 30), expire(record.LifecycleLogs, 60)
 	digests30 := expire(record.LifecycleDigests, 30)
+	archive1 := []record.LifecycleRule{{Objects: record.LifecycleLogs, TransitionDays: 1, StorageClass: "GLACIER"}}
 	for name, tc := range map[string]struct {
 		rules    [6][]record.LifecycleRule
 		now      time.Duration // since the end of the third digest
@@ -99,10 +100,22 @@ func TestLifecycle(t *testing.T) {
 			files: Count{Total: 5, Valid: 5},
 		},
 		"archived": {
-			rules: [6][]record.LifecycleRule{{{Objects: record.LifecycleLogs, TransitionDays: 1, StorageClass: "GLACIER"}}}, now: 2 * day,
+			rules: [6][]record.LifecycleRule{2: archive1}, now: 2 * day,
 			change:  func(_ *testing.T, f *fixture) { f.store.Archive(f.Files[1]) },
 			notices: func(f *fixture) []Finding { return []Finding{{Kind: LogFileArchived, Key: f.Files[1]}} },
 			files:   Count{Total: 6, Valid: 5, Archived: 1},
+		},
+		"archived before its time": {
+			rules: [6][]record.LifecycleRule{2: archive1}, now: day,
+			change:   func(_ *testing.T, f *fixture) { f.store.Archive(f.Files[2]) },
+			findings: func(f *fixture) []Finding { return []Finding{{Kind: LogFileUnreadable, Key: f.Files[2]}} },
+			files:    Count{Total: 6, Valid: 5},
+		},
+		"archived, and no rule does that": {
+			rules: [6][]record.LifecycleRule{2: logs60}, now: 31 * day,
+			change:   func(_ *testing.T, f *fixture) { f.store.Archive(f.Files[1]) },
+			findings: func(f *fixture) []Finding { return []Finding{{Kind: LogFileUnreadable, Key: f.Files[1]}} },
+			files:    Count{Total: 6, Valid: 5},
 		},
 		"the oldest digests have expired": {
 			rules: [6][]record.LifecycleRule{5: append(digests30, logs30...)}, now: 31 * day,

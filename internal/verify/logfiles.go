@@ -131,9 +131,12 @@ func (v *verifier) compareLogFile(ctx context.Context, f listedFile) (Count, err
 	c, err := v.inflate(ctx, f.S3Object, maxLogFile, false)
 	var d damage
 	switch {
-	case errors.Is(err, objectstore.ErrNotExist) && f.in.expiry.logs.over(f.in.end, v.now):
-		v.notices.add(LogFileExpired, f.S3Object, "the log file has expired %d days after its digest", f.in.expiry.logs)
+	case errors.Is(err, objectstore.ErrNotExist) && f.in.lifecycle.logs.over(f.in.end, v.now):
+		v.notices.add(LogFileExpired, f.S3Object, "the log file has expired %d days after its digest", f.in.lifecycle.logs)
 		return Count{Expired: 1}, nil
+	case errors.Is(err, objectstore.ErrArchived) && !f.in.lifecycle.archive.over(f.in.end, v.now):
+		v.findings.add(LogFileUnreadable, f.S3Object, "the log file is archived, and no lifecycle rule in a digest does that; restore it and validate again")
+		return Count{}, nil
 	case errors.Is(err, objectstore.ErrArchived):
 		v.notices.add(LogFileArchived, f.S3Object, "the log file is archived; restore it to validate it")
 		return Count{Archived: 1}, nil

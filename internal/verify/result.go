@@ -70,21 +70,24 @@ type Kind string
 
 // Kinds of findings.
 const (
-	DigestMissing    Kind = "DigestMissing"    // others, or the head, say that it must exist
-	DigestInvalid    Kind = "DigestInvalid"    // cannot be read as a digest
-	DigestMoved      Kind = "DigestMoved"      // names another place as its own
-	DigestSignature  Kind = "DigestSignature"  // is not signed by the key it names
-	KeyUnknown       Kind = "KeyUnknown"       // the key that a digest names is not known
-	KeyUntrusted     Kind = "KeyUntrusted"     // nothing ties the key to the trusted one
-	KeyInvalid       Kind = "KeyInvalid"       // a published key does not describe itself
-	ChainBroken      Kind = "ChainBroken"      // two neighbors contradict each other
-	ChainCut         Kind = "ChainCut"         // a chain starts anew without naming the one before
-	HeadMismatch     Kind = "HeadMismatch"     // the digest is not the one that the head names
-	LogFileMissing   Kind = "LogFileMissing"   // a digest lists it
-	LogFileInvalid   Kind = "LogFileInvalid"   // is not what its digest lists
-	LogFileDuplicate Kind = "LogFileDuplicate" // is listed more than once
-	LogFileUnlisted  Kind = "LogFileUnlisted"  // lies among the log files, and no valid digest lists it
-	LogFileElsewhere Kind = "LogFileElsewhere" // a digest places it in another bucket
+	DigestMissing     Kind = "DigestMissing"     // others, or the head, say that it must exist
+	DigestInvalid     Kind = "DigestInvalid"     // cannot be read as a digest
+	DigestMoved       Kind = "DigestMoved"       // names another place as its own
+	DigestForeign     Kind = "DigestForeign"     // lies among the digests, and has not the name of one of the trail
+	DigestSignature   Kind = "DigestSignature"   // is not signed by the key it names
+	KeyUnknown        Kind = "KeyUnknown"        // the key that a digest names is not known
+	KeyUntrusted      Kind = "KeyUntrusted"      // nothing ties the key to the trusted one
+	KeyRetired        Kind = "KeyRetired"        // an older digest is signed with a successor of the key
+	KeyInvalid        Kind = "KeyInvalid"        // a published key does not describe itself
+	ChainBroken       Kind = "ChainBroken"       // two neighbors contradict each other
+	ChainCut          Kind = "ChainCut"          // a chain starts anew without naming the one before
+	HeadMismatch      Kind = "HeadMismatch"      // the digest is not the one that the head names
+	LogFileMissing    Kind = "LogFileMissing"    // a digest lists it
+	LogFileInvalid    Kind = "LogFileInvalid"    // is not what its digest lists
+	LogFileUnreadable Kind = "LogFileUnreadable" // is archived, and no rule says so
+	LogFileDuplicate  Kind = "LogFileDuplicate"  // is listed more than once
+	LogFileUnlisted   Kind = "LogFileUnlisted"   // lies among the log files, and no valid digest lists it
+	LogFileElsewhere  Kind = "LogFileElsewhere"  // a digest places it in another bucket
 )
 
 // Kinds of notices.

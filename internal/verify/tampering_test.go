@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	testclock "k8s.io/utils/clock/testing"
+
 	"github.com/trail-operator/trail-operator/internal/digest"
 	"github.com/trail-operator/trail-operator/internal/record"
 	"github.com/trail-operator/trail-operator/internal/verify/verifytest"
@@ -186,6 +188,38 @@ func TestTampering(t *testing.T) {
 		"the head names another digest": {
 			func(_ *testing.T, f *fixture, o *Options) { o.Heads[0].HashValue = strings.Repeat("0", 64) },
 			func(f *fixture) []Finding { return []Finding{{Kind: HeadMismatch, Key: f.Digests[4]}} },
+		},
+		"something else is planted among the digests": {
+			func(t *testing.T, f *fixture, _ *Options) {
+				f.Put(t, strings.Replace(f.Digests[1], ".json.gz", "_backfill.json.gz", 1), f.store.Objects()[f.Digests[1]].Body, nil)
+				f.Put(t, f.Layout.Digest("shop.other", at("12:00:00")), []byte("x"), nil)
+			},
+			func(f *fixture) []Finding {
+				return []Finding{
+					{Kind: DigestForeign, Key: strings.Replace(f.Digests[1], ".json.gz", "_backfill.json.gz", 1)},
+					{Kind: DigestForeign, Key: f.Layout.Digest("shop.other", at("12:00:00"))},
+				}
+			},
+		},
+		"a digest ends in the future": {
+			func(t *testing.T, f *fixture, o *Options) {
+				f.Hours(t, 1, 0)
+				o.Heads[0], o.Clock = f.Last.Head, testclock.NewFakePassiveClock(at("14:30:00"))
+			},
+			func(f *fixture) []Finding { return []Finding{{Kind: DigestInvalid, Key: f.Digests[5]}} },
+		},
+		"a key that was replaced signs again": {
+			func(t *testing.T, f *fixture, o *Options) {
+				old := f.Key
+				f.Rotate(t)
+				f.Hours(t, 1, 0)
+				f.Rotate(t)
+				f.Hours(t, 1, 0)
+				f.Key = old
+				f.Hours(t, 1, 0)
+				o.Heads[0] = f.Last.Head
+			},
+			func(f *fixture) []Finding { return []Finding{{Kind: KeyRetired, Key: f.Digests[7]}} },
 		},
 		"a signature is removed": {
 			func(_ *testing.T, f *fixture, _ *Options) {

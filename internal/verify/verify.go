@@ -163,6 +163,7 @@ func (v *verifier) run(ctx context.Context) (*Result, error) {
 	v.collectRules()
 	v.checkChain()
 	v.checkHeads()
+	v.noteTimes()
 	if err := v.checkLogFiles(ctx); err != nil {
 		return nil, err
 	}

@@ -54,8 +54,16 @@ func (f *fixture) options() Options {
 	return Options{
 		Reader: f.store, Layout: f.Layout, Trail: f.Name, Bucket: f.Bucket,
 		Trust: f.Keys[0].SHA256, Heads: []record.Head{f.Last.Head},
+		Clock: shortlyAfter{f.Trail},
 	}
 }
+
+// shortlyAfter is a clock that stands still when the trail's newest digest has
+// been delivered.
+type shortlyAfter struct{ *verifytest.Trail }
+
+func (c shortlyAfter) Now() time.Time                  { return c.End().Add(20 * time.Minute) }
+func (c shortlyAfter) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
 // content changes an object's content.
 func (f *fixture) content(t *testing.T, key string, change func(string) string) {
@@ -182,11 +190,6 @@ func TestHonestTrails(t *testing.T) {
 				f.Hours(t, 1, 1)
 			},
 		},
-		"another trail's digests beside it": {
-			write: func(t *testing.T, f *fixture) {
-				f.Put(t, f.Layout.Digest("shop.other", at("12:00:00")), []byte("x"), nil)
-			},
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
@@ -232,6 +235,56 @@ func TestWithoutHeadDeletedTailGoesUnnoticedAndIsSaid(t *testing.T) {
 	r := f.run(t, o)
 	if r.HeadChecked || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "No head was given") {
 		t.Errorf("the result does not say that there was no head: %+v", r.Notes)
+	}
+}
+
+// What proves nothing, and is worth a look, is said.
+func TestNotes(t *testing.T) {
+	for name, tc := range map[string]struct {
+		write func(t *testing.T, f *fixture, o *Options)
+		want  string // within the only note; empty: there is none
+	}{
+		"nothing": {write: func(*testing.T, *fixture, *Options) {}},
+		"the next digests are overdue": {
+			write: func(_ *testing.T, f *fixture, o *Options) {
+				o.Clock = testclock.NewFakePassiveClock(f.End().Add(overdue + time.Second))
+			},
+			want: "the next ones were not delivered yet",
+		},
+		"the next digest is due": {
+			write: func(_ *testing.T, f *fixture, o *Options) {
+				o.Clock = testclock.NewFakePassiveClock(f.End().Add(overdue))
+			},
+		},
+		"the trail was stopped": {
+			write: func(t *testing.T, f *fixture, o *Options) {
+				f.Final(t, at("14:30:00"), 0)
+				o.Heads[0], o.Clock = f.Last.Head, testclock.NewFakePassiveClock(at("23:00:00"))
+			},
+		},
+		"digests were stored late": {
+			write: func(t *testing.T, f *fixture, o *Options) {
+				f.Tick = func(time.Time) { f.clock.SetTime(at("17:01:00")) }
+				f.Hours(t, 3, 0)
+				o.Heads[0] = f.Last.Head
+			},
+			want: "2 of the digests were stored more than an hour after their time, the first of them, of 2026-03-01T15:00:00Z, at 2026-03-01T17:01:00Z",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			o := f.options()
+			tc.write(t, f, &o)
+			r := f.run(t, o)
+			wantFindings(t, r)
+			if notes := strings.Join(r.Notes, "\n"); (tc.want == "") != (notes == "") || !strings.Contains(notes, tc.want) {
+				t.Errorf("notes: %q, want %q", notes, tc.want)
+			}
+			o.DetachedSignatures = true
+			if r := f.run(t, o); len(r.Notes) > 0 {
+				t.Errorf("a copy has the notes %q", r.Notes)
+			}
+		})
 	}
 }
 
