@@ -32,6 +32,11 @@ var rules = map[string]schema{
 	"tenantDestinations[].bucket":    {"pattern": `^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`},
 	"tenantDestinations[].prefix":    {"pattern": `^[A-Za-z0-9_=-][A-Za-z0-9._=/-]*$`, "maxLength": 200},
 
+	"intake.forwardTo.url":               {"pattern": `^(https?://[^/@#]+(/[^#]*)?)?$`, "maxLength": 2000},
+	"intake.forwardTo.credentialsSecret": {"pattern": `^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$`},
+	"intake.forwardTo.timeoutSeconds":    {"minimum": 0, "maximum": 300},
+	"intake.forwardTo.queueBytes":        {"minimum": 0},
+
 	"receiver.apiServers":       {"minItems": 1, "maxItems": 100, "uniqueItems": true},
 	"receiver.apiServers[]":     {"pattern": dnsName, "maxLength": 63},
 	"receiver.address":          {"pattern": hostPort},

@@ -44,6 +44,7 @@ type Config struct {
 	Namespace string `json:"namespace"`
 
 	Receiver Receiver `json:"receiver"`
+	Intake   Intake   `json:"intake,omitempty"`
 
 	// TrailsPerNamespace is how many Trails a namespace may have, 1 to 100; left
 	// out it is 5, as in CloudTrail. A smaller number takes no place away from
@@ -127,6 +128,7 @@ func Parse(raw []byte) (*Config, error) {
 		return nil, err
 	}
 	c.Receiver.complete(c.Namespace)
+	c.Intake.ForwardTo.complete(&c.Receiver)
 	if c.MetricsBindAddress == "" {
 		c.MetricsBindAddress = "127.0.0.1:8080"
 	}

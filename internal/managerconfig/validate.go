@@ -45,6 +45,7 @@ func (c *Config) validate() error {
 		return errors.Join(errs...)
 	}
 	c.Receiver.validate(bad)
+	c.Intake.ForwardTo.validate(&c.Receiver, bad)
 	c.validateTenants(bad)
 	for i, a := range c.AllowedAddresses {
 		if _, err := parseAllowed(a); err != nil {

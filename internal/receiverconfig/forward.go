@@ -33,7 +33,7 @@ const (
 // not stand in it.
 func ForwardURL(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.Fragment != "" || len(s) > 2000 {
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.Port() == "0" || u.User != nil || u.Fragment != "" || len(s) > 2000 {
 		return nil, errors.New("must be http://host:port/path or https://host:port/path")
 	}
 	return u, nil

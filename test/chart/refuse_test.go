@@ -37,6 +37,8 @@ func TestRefuses(t *testing.T) {
 		"our label":          {`commonLabels.app\.kubernetes\.io/name=x`, "invalid propertyName 'app.kubernetes.io/name'"},
 		"label":              {"commonLabels.a=b c", "/commonLabels/a"},
 		"type":               {"keepSensitiveBodies=often", "/keepSensitiveBodies"},
+		"forward timeout":    {"intake.forwardTo.timeoutSeconds=301", "/intake/forwardTo/timeoutSeconds"},
+		"forward scheme":     {"intake.forwardTo.url=ftp://x", "/intake/forwardTo/url"},
 		"interval":           {"metrics.serviceMonitor.interval=often", "/metrics/serviceMonitor/interval"},
 	} {
 		t.Run(name, func(t *testing.T) {
