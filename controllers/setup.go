@@ -122,9 +122,8 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	if err := mgr.Add(forward); err != nil {
 		return nil, err
 	}
-	keeper.Receiver, keeper.Events = o.Receiver, mgr.GetEventRecorder("certificates")
 	poller := &trail.Poller{
-		Client: mgr.GetClient(), Receiver: o.Receiver, Installation: made, DenyHosts: api.hosts, Clock: o.Clock,
+		Client: mgr.GetClient(), Receiver: o.Receiver, Installation: made, Clock: o.Clock,
 		Interval: o.PollReceiver, Abandoned: trail.NewAbandoned(),
 		Report: &trail.Report{
 			Client: mgr.GetClient(), Namespace: o.Config.Namespace, APIServers: o.Config.Receiver.APIServers, Clock: o.Clock,
