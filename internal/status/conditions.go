@@ -52,8 +52,11 @@ func (o *Observation) conditions(old []metav1.Condition) []metav1.Condition {
 	set(v1alpha1.ConditionReceiving, receiving)
 	set(v1alpha1.ConditionDelivering, delivering)
 	set(v1alpha1.ConditionDigestsCurrent, digests)
-	// kstatus reads these two only while they are true.
-	for name, s := range map[string]*state{v1alpha1.ConditionReconciling: o.reconciling(), v1alpha1.ConditionStalled: o.stalled()} {
+	// These are there only while they are true; kstatus reads the first two.
+	for name, s := range map[string]*state{
+		v1alpha1.ConditionReconciling: o.reconciling(), v1alpha1.ConditionStalled: o.stalled(),
+		v1alpha1.ConditionCertificateExpiring: o.expiring(),
+	} {
 		if s == nil {
 			meta.RemoveStatusCondition(&conditions, name)
 		} else {
@@ -142,8 +145,8 @@ func (o *Observation) delivering() state {
 
 // failure turns what the receiver met at the bucket into advice.
 func (o *Observation) failure(f *receiverstatus.Failure) state {
-	message := advice(o.Trail, f.Reason, f.Code)
-	return no(f.Reason, "%s What was recorded is kept and delivered later.", message)
+	reason := known(f.Reason)
+	return no(reason, "%s What was recorded is kept and delivered later.", advice(o.Trail, reason, plain(f.Code)))
 }
 
 func (o *Observation) digests() state {
@@ -224,6 +227,15 @@ func (o *Observation) stalled() *state {
 		return nil
 	}
 	s := yes(o.Problem.Reason, "%s", o.Problem.Message)
+	return &s
+}
+
+// expiring warns, and nothing more: everything works until then.
+func (o *Observation) expiring() *state {
+	if o.Expiring == "" {
+		return nil
+	}
+	s := yes(v1alpha1.ReasonCertificateExpiring, "%s", o.Expiring)
 	return &s
 }
 

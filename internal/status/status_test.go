@@ -285,11 +285,7 @@ func TestStoreProblem(t *testing.T) {
 
 func TestReceiverReasonsHaveAdvice(t *testing.T) {
 	o := recording()
-	for _, reason := range []string{
-		receiverstatus.ReasonNoBucket, receiverstatus.ReasonAccessDenied, receiverstatus.ReasonBadCredentials,
-		receiverstatus.ReasonCertificate, receiverstatus.ReasonUnreachable, receiverstatus.ReasonAddress,
-		receiverstatus.ReasonClockSkew, receiverstatus.ReasonThrottled,
-	} {
+	for _, reason := range receiverReasons {
 		if got := advice(o.Trail, reason, ""); strings.Contains(got, "not understood") {
 			t.Errorf("%s has no advice", reason)
 		}

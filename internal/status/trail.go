@@ -33,7 +33,10 @@ type Observation struct {
 	// Expired says which certificate of the installation has expired, and what
 	// to do; empty when none has.
 	Expired string
-	Now     time.Time
+	// Expiring says the same of one that will within 90 days and that people must
+	// replace; empty when there is none.
+	Expiring string
+	Now      time.Time
 }
 
 // entry is the receiver's view of the trail, nil when it has none.
@@ -73,7 +76,7 @@ func Of(o Observation) v1alpha1.TrailStatus {
 	if e := o.entry(); e != nil {
 		s.LatestDelivery = latestDelivery(e)
 		s.LatestDigest = latestDigest(e)
-		if e.Head != nil {
+		if e.Head != nil && fits(e.Head) {
 			s.Head = head(e.Head)
 		}
 		s.Counts = &v1alpha1.RecordCounts{
@@ -87,7 +90,7 @@ func Of(o Observation) v1alpha1.TrailStatus {
 }
 
 func timeOf(t *time.Time) *metav1.Time {
-	if t == nil {
+	if t == nil || !believable(*t) {
 		return nil
 	}
 	return &metav1.Time{Time: t.UTC().Truncate(time.Second)} // as the API server stores it
@@ -97,9 +100,9 @@ func latestDelivery(e *receiverstatus.Trail) *v1alpha1.LatestDelivery {
 	if e.LastDelivery == nil && e.DeliveryError == nil {
 		return nil
 	}
-	d := &v1alpha1.LatestDelivery{Time: timeOf(e.LastDelivery), AttemptTime: timeOf(e.LastAttempt), Key: e.LastObject}
+	d := &v1alpha1.LatestDelivery{Time: timeOf(e.LastDelivery), AttemptTime: timeOf(e.LastAttempt), Key: cut(e.LastObject, maxKey)}
 	if e.DeliveryError != nil {
-		d.Error = cut(e.DeliveryError.Code, 128)
+		d.Error = plain(e.DeliveryError.Code)
 	}
 	return d
 }
@@ -110,7 +113,7 @@ func latestDigest(e *receiverstatus.Trail) *v1alpha1.LatestDigest {
 	}
 	d := &v1alpha1.LatestDigest{Time: timeOf(e.LastDigest)}
 	if e.DigestError != nil {
-		d.Error = cut(e.DigestError.Code, 128)
+		d.Error = plain(e.DigestError.Code)
 	}
 	return d
 }
@@ -121,13 +124,6 @@ func head(h *record.Head) *v1alpha1.DigestHead {
 		HashValue: h.HashValue, Signature: h.Signature, EndTime: h.EndTime, Final: h.Final,
 		PublicKeyFingerprint: h.Fingerprint, PublicKeySHA256: h.Trust,
 	}
-}
-
-func cut(s string, n int) string {
-	if len(s) > n {
-		return s[:n]
-	}
-	return s
 }
 
 // Urgent reports whether b differs from a in more than numbers and times,
