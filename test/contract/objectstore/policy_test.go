@@ -4,12 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/xml"
 	"errors"
-	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -18,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
-	"github.com/minio/minio-go/v7/pkg/signer"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/bucket"
@@ -28,71 +23,17 @@ import (
 	"github.com/trail-operator/trail-operator/test/testenv"
 )
 
-// user makes credentials on a server.
-type user struct{ access, secret, token string }
+// user is somebody on a server.
+type user testenv.S3User
 
 func (u user) open(t *testing.T, cfg objectstore.Config) objectstore.Managed {
 	t.Helper()
-	cfg.AccessKey, cfg.SecretKey, cfg.Token = u.access, u.secret, u.token
+	cfg.AccessKey, cfg.SecretKey, cfg.Token = u.AccessKey, u.SecretKey, u.SessionToken
 	s, err := minio.NewManaged(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// call sends a request that is signed by the owner of the server.
-func call(t *testing.T, cfg objectstore.Config, sign func(*http.Request, string) *http.Request, method, path, body string, header map[string]string) []byte {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, cfg.Endpoint+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := fmt.Sprintf("%x", sha256.Sum256([]byte(body)))
-	req.Header.Set("X-Amz-Content-Sha256", sum)
-	for k, v := range header {
-		req.Header.Set(k, v)
-	}
-	resp, err := http.DefaultClient.Do(sign(req, sum))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode/100 != 2 {
-		t.Fatalf("%s %s: %d %s, %v", method, path, resp.StatusCode, answer, err)
-	}
-	return answer
-}
-
-// newVersityUser makes a user by versitygw's own call for administrators.
-func newVersityUser(t *testing.T, cfg objectstore.Config, name string) user {
-	t.Helper()
-	u := user{access: name, secret: name + "-secret"}
-	body := fmt.Sprintf("<Account><Access>%s</Access><Secret>%s</Secret><Role>user</Role></Account>", u.access, u.secret)
-	call(t, cfg, func(r *http.Request, _ string) *http.Request {
-		return signer.SignV4(*r, cfg.AccessKey, cfg.SecretKey, "", cfg.Region)
-	}, http.MethodPatch, "/create-user", body, nil)
-	return u
-}
-
-// newMinIOUser makes temporary credentials that may do what policy allows, and
-// nothing else.
-func newMinIOUser(t *testing.T, cfg objectstore.Config, policy bucket.Policy) user {
-	t.Helper()
-	form := url.Values{"Action": {"AssumeRole"}, "Version": {"2011-06-15"}, "DurationSeconds": {"3600"}, "Policy": {policy.JSON()}}
-	answer := call(t, cfg, func(r *http.Request, _ string) *http.Request {
-		return signer.SignV4STS(*r, cfg.AccessKey, cfg.SecretKey, cfg.Region)
-	}, http.MethodPost, "/", form.Encode(), map[string]string{"Content-Type": "application/x-www-form-urlencoded"})
-	var found struct {
-		AccessKeyId     string `xml:"AssumeRoleResult>Credentials>AccessKeyId"`
-		SecretAccessKey string `xml:"AssumeRoleResult>Credentials>SecretAccessKey"`
-		SessionToken    string `xml:"AssumeRoleResult>Credentials>SessionToken"`
-	}
-	if err := xml.Unmarshal(answer, &found); err != nil || found.AccessKeyId == "" {
-		t.Fatalf("no credentials: %v", err)
-	}
-	return user{found.AccessKeyId, found.SecretAccessKey, found.SessionToken}
 }
 
 // TestPolicy: with exactly the policies that `kubectl trail bucket-policy`
@@ -107,26 +48,42 @@ func TestPolicy(t *testing.T) {
 		// the policy says of s3:BypassGovernanceRetention.
 		lifts bool
 		// users makes a writer, a reader, and somebody for whom nothing was allowed.
-		users func(t *testing.T, cfg objectstore.Config, d v1alpha1.Destination) (writer, reader, stranger user)
+		users func(t *testing.T, s *testenv.S3Server, cfg objectstore.Config, d v1alpha1.Destination) (writer, reader, stranger user)
 	}{
-		{"versitygw", testenv.StartVersityGW, false, func(t *testing.T, cfg objectstore.Config, d v1alpha1.Destination) (writer, reader, stranger user) {
+		{"versitygw", testenv.StartVersityGW, false, func(t *testing.T, s *testenv.S3Server, cfg objectstore.Config, d v1alpha1.Destination) (writer, reader, stranger user) {
 			t.Helper()
-			writer, reader, stranger = newVersityUser(t, cfg, "writer"), newVersityUser(t, cfg, "reader"), newVersityUser(t, cfg, "stranger")
-			setPolicy(t, cfg, bucket.PolicyOf(d, trail, nil, bucket.Access{Writer: writer.access, Readers: []string{reader.access}}))
+			named := func(name string) user {
+				t.Helper()
+				u, err := s.NewVersityUser(t.Context(), name)
+				wantNoError(t, "making the user "+name, err)
+				return user(u)
+			}
+			writer, reader, stranger = named("writer"), named("reader"), named("stranger")
+			setPolicy(t, cfg, bucket.PolicyOf(d, trail, nil, bucket.Access{Writer: writer.AccessKey, Readers: []string{reader.AccessKey}}))
 			return writer, reader, stranger
 		}},
-		{"minio", testenv.StartMinIO, true, func(t *testing.T, cfg objectstore.Config, d v1alpha1.Destination) (writer, reader, stranger user) {
+		{"minio", testenv.StartMinIO, true, func(t *testing.T, s *testenv.S3Server, cfg objectstore.Config, d v1alpha1.Destination) (writer, reader, stranger user) {
 			t.Helper()
 			// Its bucket policies do not concern users, but it must take them.
 			setPolicy(t, cfg, bucket.PolicyOf(d, trail, nil, bucket.Access{Writer: "arn:aws:iam::123456789012:user/writer", Readers: []string{"arn:aws:iam::123456789012:user/reader"}}))
 			nothing := bucket.Policy{Version: "2012-10-17", Statement: []bucket.Statement{{
 				Effect: "Allow", Action: []string{"s3:GetObject"}, Resource: []string{"arn:aws:s3:::elsewhere/*"},
 			}}}
-			return newMinIOUser(t, cfg, bucket.WriterPolicy(d, trail, nil)), newMinIOUser(t, cfg, bucket.ReaderPolicy(d, trail)), newMinIOUser(t, cfg, nothing)
+			with := func(p bucket.Policy) user {
+				t.Helper()
+				u, err := s.NewMinIOUser(t.Context(), p.JSON())
+				wantNoError(t, "making a user", err)
+				return user(u)
+			}
+			return with(bucket.WriterPolicy(d, trail, nil)), with(bucket.ReaderPolicy(d, trail)), with(nothing)
 		}},
 	} {
 		t.Run(server.name, func(t *testing.T) {
-			cfg := startManaged(t, server.start, testenv.S3Options{KMSKey: "test-key"})
+			var running *testenv.S3Server
+			cfg := startManaged(t, func(ctx context.Context, dir string, o testenv.S3Options) (s *testenv.S3Server, err error) {
+				running, err = server.start(ctx, dir, o)
+				return running, err
+			}, testenv.S3Options{KMSKey: "test-key"})
 			owner, err := minio.NewManaged(cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -145,7 +102,7 @@ func TestPolicy(t *testing.T) {
 				d.Lifecycle = &v1alpha1.Lifecycle{ExpireAfterDays: 30}
 			}
 			put(t, owner, "others/AWSLogs/1/secret", objectstore.PutOptions{})
-			writer, reader, stranger := server.users(t, cfg, d)
+			writer, reader, stranger := server.users(t, running, cfg, d)
 			w, r, s := writer.open(t, cfg), reader.open(t, cfg), stranger.open(t, cfg)
 
 			// What the manager does.
@@ -270,7 +227,7 @@ func (u user) sdk(cfg objectstore.Config) *s3.Client {
 	client := sdk(cfg)
 	o := client.Options()
 	o.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: u.access, SecretAccessKey: u.secret, SessionToken: u.token}, nil
+		return aws.Credentials{AccessKeyID: u.AccessKey, SecretAccessKey: u.SecretKey, SessionToken: u.SessionToken}, nil
 	})
 	return s3.New(o)
 }
@@ -346,6 +303,41 @@ func TestCloudTrailForm(t *testing.T) {
 			}
 			if after, err := owner.Policy(t.Context()); err != nil || after != "" {
 				t.Errorf("the policy is %q, %v", after, err)
+			}
+		})
+	}
+}
+
+// TestPolicyClosesPlainHTTP: the place of a trail whose endpoint is https is
+// closed to whoever comes without TLS, its writer too.
+func TestPolicyClosesPlainHTTP(t *testing.T) {
+	layout := record.Layout{Prefix: "a", Account: "000000000042", Region: "eu-1"}
+	trail := bucket.Trail{ARN: record.TrailARN("eu-1", "000000000042", "shop.audit"), Layout: layout}
+	for name, encrypted := range map[string]bool{"http": false, "https": true} {
+		t.Run(name, func(t *testing.T) {
+			var running *testenv.S3Server
+			var ca []byte
+			var o testenv.S3Options
+			if encrypted {
+				ca, o.CertFile, o.KeyFile = certificate(t, time.Now().Add(time.Hour), "127.0.0.1")
+			}
+			cfg := startManaged(t, func(ctx context.Context, dir string, o testenv.S3Options) (s *testenv.S3Server, err error) {
+				running, err = testenv.StartVersityGW(ctx, dir, o)
+				return running, err
+			}, o)
+			cfg.CA = ca
+			owner, err := minio.NewManaged(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantNoError(t, "the bucket", owner.CreateBucket(t.Context()))
+			u, err := running.NewVersityUser(t.Context(), "writer")
+			wantNoError(t, "the user", err)
+			d := v1alpha1.Destination{Endpoint: "https://s3.example.com", Bucket: cfg.Bucket}
+			setPolicy(t, cfg, bucket.PolicyOf(d, trail, nil, bucket.Access{Writer: "writer"}))
+			err = create(t, user(u).open(t, cfg), layout.Owner(), objectstore.PutOptions{})
+			if encrypted && err != nil || !encrypted && !errors.Is(err, objectstore.ErrAccessDenied) {
+				t.Errorf("got %v", err)
 			}
 		})
 	}
