@@ -37,7 +37,8 @@ func TestEndToEnd(t *testing.T) {
 		t.Skip("it takes root, some minutes and the whole machine's patience: run `make e2e`")
 	}
 	// Who interrupts it leaves nothing behind either: the test fails, and cleans up.
-	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, unix.SIGTERM)
+	// When the go command was ended first, there is nobody to write to.
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, unix.SIGTERM, unix.SIGPIPE)
 	defer stop()
 	e := newEnvironment(ctx, t)
 	for _, s := range scenarios {

@@ -41,6 +41,7 @@ type environment struct {
 // it taken down when the test ends.
 func newEnvironment(ctx context.Context, t *testing.T) *environment {
 	t.Helper()
+	interrupted := ctx
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	ctrl.SetLogger(logr.Discard()) // the client's, which has nothing to say
@@ -59,7 +60,7 @@ func newEnvironment(ctx context.Context, t *testing.T) *environment {
 		}
 	}
 	t.Cleanup(func() {
-		if t.Failed() || os.Getenv("TRAIL_E2E_KEEP") != "" {
+		if t.Failed() && interrupted.Err() == nil || os.Getenv("TRAIL_E2E_KEEP") != "" {
 			t.Logf("logs are kept in %s", filepath.Join(node, "log"))
 			return
 		}

@@ -34,7 +34,7 @@ spec:
     encryption: {type: SSE-KMS, kmsKeyID: %[6]s}
     versioning: Enabled
     objectLock: {mode: Governance, days: 1}
-    lifecycle: {expireAfterDays: 90, noncurrentExpireAfterDays: 7}
+    lifecycle: {expireAfterDays: 90, digestExpireAfterDays: 400, noncurrentExpireAfterDays: 7}
     tags: [{key: purpose, value: audit}]
   delivery: {maxFileAgeSeconds: 30}
 `
@@ -91,7 +91,7 @@ func checkProtection(ctx context.Context, t *testing.T, e *environment) {
 		return r.Enabled && r.ExpireDays == 90 && r.NoncurrentExpireDays == 7 && strings.Contains(r.Prefix, "/CloudTrail/")
 	})
 	digests := slices.IndexFunc(rules, func(r objectstore.LifecycleRule) bool {
-		return r.Enabled && r.ExpireDays > 90 && strings.Contains(r.Prefix, "/CloudTrail-Digest/")
+		return r.Enabled && r.ExpireDays == 400 && r.NoncurrentExpireDays > 7 && strings.Contains(r.Prefix, "/CloudTrail-Digest/")
 	})
 	if err != nil || logs < 0 || digests < 0 {
 		t.Errorf("lifecycle = %+v, %v", rules, err)
