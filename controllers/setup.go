@@ -43,7 +43,10 @@ type Options struct {
 	Receiver trail.Receiver
 	// PollReceiver is how often the receiver's status is read; 0 means 2 s.
 	PollReceiver time.Duration
-	Clock        clock.PassiveClock
+	// Certificates are looked at this often, and those replaced are refused when
+	// they have not been used for so long; 0 means 5 s and 10 minutes.
+	CertificateInterval, CertificateSettle time.Duration
+	Clock                                  clock.PassiveClock
 	// Metrics is the registry; nil means that of controller-runtime.
 	Metrics prometheus.Registerer
 }
@@ -72,19 +75,24 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the API server: %w", err)
 	}
-	deny, err := apiServerHosts(ctx, direct, cfg)
-	if err != nil {
+	api := &apiServer{client: direct, config: cfg}
+	if err := api.look(ctx); err != nil {
 		return nil, err
 	}
 	made, err := installation.Ensure(ctx, direct, o.Config, o.Clock)
 	if err != nil {
 		return nil, err
 	}
+	keeper := &installation.Keeper{
+		Installation: made, Expiry: installation.NewExpiry(), Interval: o.CertificateInterval, Settle: o.CertificateSettle,
+	}
 	if o.Receiver == nil {
-		o.Receiver, err = receiverclient.New(o.Config.Receiver.Address, made.IntakeCA, made.ManagerCert)
+		certificates := made.Certificates()
+		c, err := receiverclient.New(o.Config.Receiver.Address, certificates.Roots, certificates.Manager)
 		if err != nil {
 			return nil, err
 		}
+		o.Receiver, keeper.Renewed = c, c.Use
 	}
 	var cached cache.Options
 	if made.Receiver != nil {
@@ -122,19 +130,21 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	if err := mgr.Add(forward); err != nil {
 		return nil, err
 	}
+	keeper.Receiver, keeper.Events = o.Receiver, mgr.GetEventRecorder("certificates")
 	poller := &trail.Poller{
-		Client: mgr.GetClient(), Receiver: o.Receiver, Installation: made, Clock: o.Clock,
+		Client: mgr.GetClient(), Receiver: o.Receiver, Installation: made, DenyHosts: api.hosts, Clock: o.Clock,
 		Interval: o.PollReceiver, Abandoned: trail.NewAbandoned(),
 		Report: &trail.Report{
 			Client: mgr.GetClient(), Namespace: o.Config.Namespace, APIServers: o.Config.Receiver.APIServers, Clock: o.Clock,
 		},
 	}
-	if err := errors.Join(o.Metrics.Register(poller.Abandoned), mgr.Add(poller)); err != nil {
+	err = errors.Join(o.Metrics.Register(poller.Abandoned), o.Metrics.Register(keeper.Expiry), mgr.Add(poller), mgr.Add(keeper), mgr.Add(api))
+	if err != nil {
 		return nil, err
 	}
 	for _, kind := range []trail.Kind{trail.Namespaced{}, organizationtrail.Kind{}} {
 		trails := &trail.Reconciler{
-			Kind: kind, Client: mgr.GetClient(), Config: o.Config, Installation: made, Open: o.Open, DenyHosts: deny,
+			Kind: kind, Client: mgr.GetClient(), Config: o.Config, Installation: made, Open: o.Open,
 			Receiver: o.Receiver, Events: mgr.GetEventRecorder("trail-controller"), Clock: o.Clock, Poller: poller,
 		}
 		if err := trails.SetupWithManager(mgr); err != nil {

@@ -20,11 +20,15 @@ const (
 	// ConditionStalled is present, and True, when only a change by the user
 	// can help.
 	ConditionStalled = "Stalled"
+	// ConditionCertificateExpiring is present, and True, in the last 90 days of a
+	// certificate of the installation that people must replace. Nothing is wrong yet.
+	ConditionCertificateExpiring = "CertificateExpiring"
 )
 
 // Reasons of conditions that are True.
 const (
 	ReasonRecording            = "Recording"            // Ready
+	ReasonCertificateExpiring  = "CertificateExpiring"  // CertificateExpiring
 	ReasonSuspended            = "Suspended"            // Ready, with all of it flushed; Receiving, Delivering (False)
 	ReasonPrefixClaimed        = "PrefixClaimed"        // BucketReady
 	ReasonConfigurationInForce = "ConfigurationInForce" // Receiving

@@ -5,8 +5,8 @@ package installation
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,22 +19,22 @@ import (
 
 	"github.com/trail-operator/trail-operator/internal/managerconfig"
 	"github.com/trail-operator/trail-operator/internal/manifests"
-	"github.com/trail-operator/trail-operator/internal/pki"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=kube-system,verbs=get
 // Creating cannot be limited by name, and reading is not: the Secrets with the
 // certificates of API servers are named after these (trail-apiserver-NAME).
-// What may be changed is limited to what the manager changes, so neither the
-// CA nor the signing key is.
+// What may be changed is limited to what the manager changes: the signing key is
+// not, and the Secrets of API servers are named in config/rbac/apiservers.yaml.
 //
 // +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets,verbs=get;create
-// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets,resourceNames=trail-receiver-tls,verbs=update
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets,resourceNames=trail-intake-ca;trail-receiver-tls;trail-manager-tls,verbs=update
 // +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets,resourceNames=trail-receiver-config;trail-receiver-config-0;trail-receiver-config-1;trail-receiver-config-2;trail-receiver-config-3;trail-receiver-config-4;trail-receiver-config-5;trail-receiver-config-6;trail-receiver-config-7;trail-receiver-config-8;trail-receiver-config-9;trail-receiver-config-10;trail-receiver-config-11;trail-receiver-config-12;trail-receiver-config-13;trail-receiver-config-14;trail-receiver-config-15,verbs=patch
 // +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=configmaps,verbs=create
-// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=configmaps,resourceNames=trail-installation;trail-digest-keys,verbs=get;patch
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=configmaps,resourceNames=trail-installation;trail-digest-keys;trail-certificates;trail-audit,verbs=get;patch
 
 // Installation is what Ensure found or made.
 type Installation struct {
@@ -42,23 +42,29 @@ type Installation struct {
 	// Manager is who the manager is to the API server: the subject to which
 	// tenants grant access to a Secret.
 	Manager rbacv1.Subject
-	// IntakeCA, PEM, issued the receiver's certificate; ManagerCert is good for
-	// its status API.
-	IntakeCA    []byte
-	ManagerCert pki.KeyPair
 	// Keys are all public keys that ever signed digests, the oldest first.
 	Keys []record.PublishedKey
-	// Expires is when the first certificate that is in use ends, and which.
-	Expires     time.Time
-	ExpiresName string
-
 	// Receiver builds the objects that run the receiver, whose Service has the
 	// address ClusterIP; nil when somebody else runs it.
 	Receiver  *manifests.ReceiverWorkload
 	ClusterIP string
 
 	Publisher *Publisher
+
+	certificates atomic.Pointer[Certificates]
+	ensurer      *ensurer
 }
+
+// Certificates are those that were found or made last.
+func (in *Installation) Certificates() *Certificates {
+	if c := in.certificates.Load(); c != nil {
+		return c
+	}
+	return &Certificates{}
+}
+
+// SetCertificates says which certificates are in use.
+func (in *Installation) SetCertificates(c *Certificates) { in.certificates.Store(c) }
 
 // ensurer makes an installation step by step.
 type ensurer struct {
@@ -71,17 +77,21 @@ type ensurer struct {
 	kept     map[string]string      // data of the ConfigMap of the installation
 	receiver managerconfig.Receiver // with all addresses
 
-	ca, server pki.KeyPair
-	signing    []byte // PEM
+	signing []byte // PEM
+	// receiverStatus asks the receiver; nil before the manager leads. settle is
+	// how long certificates that were replaced must have been out of use.
+	receiverStatus func(context.Context) *receiverstatus.Status
+	settle         time.Duration
 }
 
 // Ensure makes what is missing of the installation and renders the
-// installation's part of the receiver's configuration. It never replaces a key
-// or a CA. Two managers may do it at once: what is drawn is created, not
-// written, so both end with the same. The client must not cache Secrets and
+// installation's part of the receiver's configuration. It never replaces the
+// signing key. Two managers may do it at once: what is drawn is created, or
+// written over what was read, so both end with the same. The client must not cache Secrets and
 // ConfigMaps.
 func Ensure(ctx context.Context, c client.Client, config *managerconfig.Config, clk clock.PassiveClock) (*Installation, error) {
 	e := &ensurer{client: c, config: config, clock: clk, in: &Installation{Publisher: NewPublisher(c, config.Namespace)}}
+	e.in.ensurer = e
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
@@ -89,9 +99,9 @@ func Ensure(ctx context.Context, c client.Client, config *managerconfig.Config, 
 		{"identity", e.identity},
 		{"address of the receiver", e.address},
 		{"description", e.describe},
-		{"certificates", e.certificates},
+		{"files of kube-apiserver", e.audit},
 		{"signing key", e.signingKey},
-		{"receiver configuration", e.render},
+		{"certificates", e.keep},
 	} {
 		if err := step.do(ctx); err != nil {
 			return nil, fmt.Errorf("installation: %s: %w", step.name, err)
@@ -166,21 +176,11 @@ func (e *ensurer) secret(ctx context.Context, name string, fresh func() (*corev1
 	return &s, e.client.Get(ctx, key, &s) // another manager was faster
 }
 
-// Expired returns a sentence that says what to do when a certificate of the
-// installation has ended at now, else the empty string.
-func (in *Installation) Expired(now time.Time) string {
-	if in.Expires.IsZero() || !now.After(in.Expires) {
-		return ""
+// audit keeps what every kube-apiserver needs besides its kubeconfig.
+func (e *ensurer) audit(ctx context.Context) error {
+	cm, err := manifests.Audit(e.config.Namespace)
+	if err != nil {
+		return err
 	}
-	return fmt.Sprintf("The certificate in the Secret %s has expired. Delete that Secret and restart the manager, which then issues another; "+
-		"for an API server run `kubectl trail webhook-config` again, too.", in.ExpiresName)
+	return e.client.Apply(ctx, cm, client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
 }
-
-// note remembers the certificate that ends first.
-func (in *Installation) note(name string, end time.Time) {
-	if in.Expires.IsZero() || end.Before(in.Expires) {
-		in.Expires, in.ExpiresName = end, name
-	}
-}
-
-var errNotOurs = errors.New("it was changed by hand: delete it and restart the manager, which then makes another")

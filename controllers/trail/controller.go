@@ -65,11 +65,9 @@ type Reconciler struct {
 	Config       *managerconfig.Config
 	Installation *installation.Installation
 	Open         objectstore.ManagedOpener
-	// DenyHosts are the API server's addresses, which no endpoint may be.
-	DenyHosts []string
-	Receiver  Receiver
-	Events    events.EventRecorder
-	Clock     clock.PassiveClock
+	Receiver     Receiver
+	Events       events.EventRecorder
+	Clock        clock.PassiveClock
 	// Poller knows the receiver's last answer. It is shared by all kinds.
 	Poller *Poller
 

@@ -3,6 +3,8 @@ package trail
 import (
 	"context"
 	"reflect"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +28,10 @@ type Poller struct {
 	Client       client.Reader
 	Receiver     Receiver
 	Installation *installation.Installation
-	Clock        clock.PassiveClock
+	// DenyHosts are the API server's addresses, which no endpoint may be; nil for
+	// none.
+	DenyHosts func() []string
+	Clock     clock.PassiveClock
 	// Interval is how often the receiver's status is read.
 	Interval time.Duration
 	// Abandoned counts trails that were given up with records undelivered.
@@ -38,6 +43,8 @@ type Poller struct {
 	last    atomic.Pointer[receiverstatus.Status] // nil: the receiver does not answer
 	views   map[types.UID]view
 	sweeper sweeper
+	// around is what concerns all trails and is not of the receiver.
+	around string
 	// What was logged last, so that each is logged once.
 	refused, expired string
 }
@@ -58,6 +65,14 @@ func (p *Poller) subscribe(kind Kind) <-chan event.GenericEvent {
 // status is the receiver's last answer, nil when it does not answer.
 func (p *Poller) status() *receiverstatus.Status { return p.last.Load() }
 
+// denied are the addresses that no endpoint may be.
+func (p *Poller) denied() []string {
+	if p.DenyHosts == nil {
+		return nil
+	}
+	return p.DenyHosts()
+}
+
 // NeedLeaderElection says that only the leader reconciles.
 func (p *Poller) NeedLeaderElection() bool { return true }
 
@@ -76,8 +91,10 @@ func (p *Poller) Start(ctx context.Context) error {
 	}
 }
 
-// view is what of the receiver's status decides the conditions of one trail.
+// view is what of the receiver's status, and of what is around, decides the
+// conditions of one trail.
 type view struct {
+	Around                  string
 	Reachable, Full, Posted bool
 	Refused                 bool
 	Known                   bool
@@ -131,6 +148,7 @@ func (p *Poller) poll(ctx context.Context, log logr.Logger) {
 	}
 	p.last.Store(s)
 	p.report(log, s)
+	p.around = strings.Join(append(slices.Clone(p.denied()), p.expired, p.Installation.Certificates().Expiring(p.Clock.Now())), "\n")
 	p.Report.publish(ctx, log, s, err)
 	views := map[types.UID]view{}
 	for _, sub := range p.kinds {
@@ -147,7 +165,7 @@ func (p *Poller) poll(ctx context.Context, log logr.Logger) {
 
 // report logs what concerns the installer, each time it changes.
 func (p *Poller) report(log logr.Logger, s *receiverstatus.Status) {
-	expired := p.Installation.Expired(p.Clock.Now())
+	expired := p.Installation.Certificates().Expired(p.Clock.Now())
 	if expired != p.expired && expired != "" {
 		log.Info(expired)
 	}
@@ -174,6 +192,7 @@ func (p *Poller) wake(ctx context.Context, s *receiverstatus.Status, sub subscri
 	}
 	for _, t := range trails {
 		v := viewOf(s, entries[t.UID])
+		v.Around = p.around
 		views[t.UID] = v
 		if old, ok := p.views[t.UID]; ok && reflect.DeepEqual(old, v) {
 			continue

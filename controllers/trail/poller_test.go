@@ -23,8 +23,9 @@ func TestReportOncePerChange(t *testing.T) {
 	now := time.Date(2026, 11, 21, 10, 20, 0, 0, time.UTC)
 	clock := clocktesting.NewFakePassiveClock(now)
 	p := &Poller{
-		Clock: clock, Installation: &installation.Installation{Expires: now.Add(time.Hour), ExpiresName: "trail-manager-tls"},
+		Clock: clock, Installation: &installation.Installation{},
 	}
+	p.Installation.SetCertificates(&installation.Certificates{Ends: []installation.End{{Secret: "trail-manager-tls", Time: now.Add(time.Hour)}}})
 	var lines []string
 	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
 	refused := func(why string) *receiverstatus.Status {

@@ -57,7 +57,8 @@ func (r *Reconciler) newScope(t *v1alpha1.Trail) *scope {
 			Trail: t, Now: now,
 			ARN:      record.TrailARN(r.Installation.Region, r.Installation.Account, t.CloudTrailName()),
 			Receiver: r.Poller.status(),
-			Expired:  r.Installation.Expired(now),
+			Expired:  r.Installation.Certificates().Expired(now),
+			Expiring: r.Installation.Certificates().Expiring(now),
 		},
 	}
 }

@@ -72,7 +72,7 @@ func (r *Reconciler) homeOf(t *v1alpha1.Trail) string {
 
 // reach is how far the dialer may go for this trail.
 func (s *scope) reach() manifests.Reach {
-	return manifests.Reach{AllowPrivate: s.Config.Allows(s.trail.Spec.Destination.Endpoint), DenyHosts: s.DenyHosts}
+	return manifests.Reach{AllowPrivate: s.Config.Allows(s.trail.Spec.Destination.Endpoint), DenyHosts: s.Poller.denied()}
 }
 
 // render writes the trail into the receiver's configuration.

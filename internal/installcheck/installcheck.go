@@ -171,9 +171,9 @@ func (i *installation) receiver(ctx context.Context) (string, error) {
 	if err := errors.Join(i.get(ctx, manifests.IntakeCAName, &ca), i.get(ctx, manifests.ManagerCertName, &cert)); err != nil {
 		return "", fmt.Errorf("the manager's certificates: %w", err)
 	}
-	_, issuer := manifests.ReadCertificate(&ca)
+	trusted, _ := manifests.ReadCertificate(&ca)
 	_, pair := manifests.ReadCertificate(&cert)
-	c, err := receiverclient.New(i.Config.Receiver.Address, issuer.Cert, pair)
+	c, err := receiverclient.New(i.Config.Receiver.Address, trusted, pair)
 	if err != nil {
 		return "", err
 	}

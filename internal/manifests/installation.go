@@ -5,7 +5,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
-	"github.com/trail-operator/trail-operator/internal/pki"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
@@ -48,23 +47,6 @@ func Installation(namespace string, in receiverconfig.Installation, d Described)
 		cm.WithData(map[string]string{InstallationClusterIP: d.ClusterIP})
 	}
 	return cm
-}
-
-// Keys of the Secrets with certificates, beside those of kubernetes.io/tls.
-const keyCA = "ca.crt"
-
-// Certificate builds a Secret with a certificate, its key and its CA.
-func Certificate(namespace, name string, ca []byte, p pki.KeyPair) *corev1.Secret {
-	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels("certificates")},
-		Type:       corev1.SecretTypeTLS,
-		Data:       map[string][]byte{corev1.TLSCertKey: p.Cert, corev1.TLSPrivateKeyKey: p.Key, keyCA: ca},
-	}
-}
-
-// ReadCertificate reads such a Secret.
-func ReadCertificate(s *corev1.Secret) (ca []byte, p pki.KeyPair) {
-	return s.Data[keyCA], pki.KeyPair{Cert: s.Data[corev1.TLSCertKey], Key: s.Data[corev1.TLSPrivateKeyKey]}
 }
 
 // SigningKey builds the Secret with the private key that signs digests.

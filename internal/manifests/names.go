@@ -11,8 +11,15 @@ const (
 	LeaseName = "trail-operator-manager"
 	// InstallationName is the ConfigMap that says what this installation is.
 	InstallationName = "trail-installation"
-	// IntakeCAName is the Secret with the CA that issues all certificates below.
+	// IntakeCAName is the Secret with the CA that issues all certificates below,
+	// an Authority.
 	IntakeCAName = "trail-intake-ca"
+	// CertificatesName is the ConfigMap that tells of certificates, and in which
+	// their rotation is asked for.
+	CertificatesName = "trail-certificates"
+	// AuditName is the ConfigMap with the audit policy and the flags of
+	// kube-apiserver.
+	AuditName = "trail-audit"
 	// ServerCertName is the Secret with the receiver's server certificate.
 	ServerCertName = "trail-receiver-tls"
 	// ManagerCertName is the Secret with the manager's client certificate.

@@ -56,6 +56,15 @@ func Fingerprint(cert *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Bundle is the certificates in PEM, one after the other.
+func Bundle(certs ...*x509.Certificate) []byte {
+	var b []byte
+	for _, c := range certs {
+		b = append(b, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return b
+}
+
 // ParseBundle parses a PEM bundle that holds at least one certificate and
 // nothing else.
 func ParseBundle(bundle []byte) ([]*x509.Certificate, error) {

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trail-operator/trail-operator/internal/pki"
@@ -29,37 +31,58 @@ const (
 // safe for concurrent use.
 type Client struct {
 	base string
-	http *http.Client
+	http atomic.Pointer[http.Client]
+
+	mu    sync.Mutex
+	ca    []byte
+	inUse pki.KeyPair
 }
 
 // New returns a client for the receiver at address (host:port), whose
-// certificate the CA (PEM) must have issued.
+// certificate one of the CAs (PEM) must have issued.
 func New(address string, ca []byte, cert pki.KeyPair) (*Client, error) {
+	c := &Client{base: "https://" + address}
+	if err := c.Use(ca, cert); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Use has all calls from now on made with another certificate, or to receivers
+// of other CAs. Calls that are under way end as they began.
+func (c *Client) Use(ca []byte, cert pki.KeyPair) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.http.Load() != nil && bytes.Equal(ca, c.ca) && bytes.Equal(cert.Cert, c.inUse.Cert) {
+		return nil
+	}
 	pair, err := tls.X509KeyPair(cert.Cert, cert.Key)
 	if err != nil {
-		return nil, errors.New("the manager's certificate and key are not a pair in PEM")
+		return errors.New("the manager's certificate and key are not a pair in PEM")
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca) {
-		return nil, errors.New("the intake CA is not a certificate in PEM")
+		return errors.New("the intake CA is not a certificate in PEM")
 	}
-	return &Client{
-		base: "https://" + address,
-		http: &http.Client{
-			Timeout: timeout,
-			Transport: &http.Transport{
-				TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}},
-				ForceAttemptHTTP2:   true,
-				MaxIdleConnsPerHost: 2,
-				IdleConnTimeout:     time.Minute,
-			},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	c.ca, c.inUse = ca, cert
+	old := c.http.Swap(&http.Client{
+		Timeout: timeout,
+		Transport: &http.Transport{
+			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}},
+			ForceAttemptHTTP2:   true,
+			MaxIdleConnsPerHost: 2,
+			IdleConnTimeout:     time.Minute,
 		},
-	}, nil
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	if old != nil {
+		old.CloseIdleConnections()
+	}
+	return nil
 }
 
 // Close ends idle connections.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() { c.http.Load().CloseIdleConnections() }
 
 // Status reads the receiver's status.
 func (c *Client) Status(ctx context.Context) (*receiverstatus.Status, error) {
@@ -90,7 +113,7 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, want 
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.http.Load().Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("the receiver does not answer: %w", err)
 	}

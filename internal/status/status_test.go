@@ -131,6 +131,10 @@ func TestConditions(t *testing.T) {
 			func(o *Observation) { o.Expired = "do this" },
 			map[string]string{"Ready": "False CertificateExpired", "Receiving": "False CertificateExpired"},
 		},
+		"certificate expires": {
+			func(o *Observation) { o.Expiring = "do this" },
+			map[string]string{"CertificateExpiring": "True CertificateExpiring"},
+		},
 		"delivery fails": {
 			func(o *Observation) { o.Receiver.Trails[0].DeliveryError = failure },
 			map[string]string{"Ready": "False EndpointUnreachable", "Delivering": "False EndpointUnreachable"},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/test/testenv"
 )
 
@@ -96,7 +98,20 @@ func install(ctx context.Context, admin client.Client) error {
 			}
 		}
 	}
+	if err := nameAPIServer(ctx, admin); err != nil {
+		return err
+	}
 	return waitForCRD(ctx, admin)
+}
+
+// nameAPIServer names the API server of these tests in the Role that lists them.
+func nameAPIServer(ctx context.Context, admin client.Client) error {
+	var role rbacv1.Role
+	if err := admin.Get(ctx, client.ObjectKey{Namespace: installed, Name: "trail-operator-apiservers"}, &role); err != nil {
+		return err
+	}
+	role.Rules[0].ResourceNames = []string{manifests.APIServerCertName("cp-1")}
+	return admin.Update(ctx, &role)
 }
 
 func applyFile(ctx context.Context, admin client.Client, path string) error {

@@ -15,10 +15,11 @@ func TestManagerWritesOnlyWhatIsItsOwn(t *testing.T) {
 	secrets := map[string]string{ // to the verbs, besides get
 		manifests.ReceiverConfigName:        "patch",
 		manifests.ServerCertName:            "update",
-		manifests.IntakeCAName:              "",
-		manifests.ManagerCertName:           "",
+		manifests.IntakeCAName:              "update",
+		manifests.ManagerCertName:           "update",
 		manifests.SigningKeyName:            "",
-		manifests.APIServerCertName("cp-1"): "",
+		manifests.APIServerCertName("cp-1"): "update",
+		manifests.APIServerCertName("cp-2"): "", // is not named in the Role
 		"another":                           "",
 	}
 	for i := range manifests.ReceiverShards {
@@ -30,7 +31,10 @@ func TestManagerWritesOnlyWhatIsItsOwn(t *testing.T) {
 			may(t, "secrets", name, verb, verb == changes)
 		}
 	}
-	for name, ours := range map[string]bool{manifests.InstallationName: true, manifests.DigestKeysName: true, "kube-root-ca.crt": false} {
+	for name, ours := range map[string]bool{
+		manifests.InstallationName: true, manifests.DigestKeysName: true, manifests.CertificatesName: true, manifests.AuditName: true,
+		"kube-root-ca.crt": false,
+	} {
 		may(t, "configmaps", name, "get", ours)
 		may(t, "configmaps", name, "patch", ours)
 		may(t, "configmaps", name, "update", false)

@@ -88,7 +88,7 @@ func style(c *metav1.Condition) table.Style {
 	switch {
 	case isFine(c):
 		return table.Good
-	case c.Status == metav1.ConditionUnknown || c.Type == v1alpha1.ConditionReconciling:
+	case c.Status == metav1.ConditionUnknown, c.Type == v1alpha1.ConditionReconciling, c.Type == v1alpha1.ConditionCertificateExpiring:
 		return table.Doubtful
 	default:
 		return table.Bad
@@ -99,7 +99,7 @@ func style(c *metav1.Condition) table.Style {
 // trouble; and what the user has switched off is off.
 func isFine(c *metav1.Condition) bool {
 	switch {
-	case c.Type == v1alpha1.ConditionReconciling, c.Type == v1alpha1.ConditionStalled:
+	case c.Type == v1alpha1.ConditionReconciling, c.Type == v1alpha1.ConditionStalled, c.Type == v1alpha1.ConditionCertificateExpiring:
 		return c.Status == metav1.ConditionFalse
 	case c.Reason == v1alpha1.ReasonSuspended, c.Reason == v1alpha1.ReasonValidationDisabled:
 		return true

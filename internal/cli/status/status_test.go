@@ -175,6 +175,7 @@ func TestStyles(t *testing.T) {
 		{clitest.Condition(v1alpha1.ConditionReady, metav1.ConditionFalse, "", ""), false},
 		{clitest.Condition(v1alpha1.ConditionReady, metav1.ConditionUnknown, "", ""), false},
 		{clitest.Condition(v1alpha1.ConditionStalled, metav1.ConditionTrue, "", ""), false},
+		{clitest.Condition(v1alpha1.ConditionCertificateExpiring, metav1.ConditionTrue, "", ""), false},
 		{clitest.Condition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, "", ""), false},
 		{clitest.Condition(v1alpha1.ConditionDigestsCurrent, metav1.ConditionFalse, v1alpha1.ReasonValidationDisabled, ""), true},
 	} {

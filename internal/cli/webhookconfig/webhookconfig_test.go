@@ -38,7 +38,7 @@ func issue(t *testing.T, at time.Time) (ca, leaf pki.KeyPair) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if leaf, err = ca.IssueClient(at, "000000000042:cp-1", "trail-operator:audit"); err != nil {
+	if leaf, err = ca.IssueAPIServer(at, "000000000042:cp-1", "trail-operator:audit"); err != nil {
 		t.Fatal(err)
 	}
 	return ca, leaf
@@ -97,7 +97,7 @@ func TestFlags(t *testing.T) {
 func TestErrors(t *testing.T) {
 	ca, leaf := issue(t, clitest.Now)
 	other, _ := issue(t, clitest.Now)
-	oldCA, oldLeaf := issue(t, clitest.Now.Add(-6*365*24*time.Hour))
+	oldCA, oldLeaf := issue(t, clitest.Now.Add(-11*365*24*time.Hour))
 	secret := func(ca, leaf pki.KeyPair) client.Object {
 		return manifests.Certificate(kube.OperatorNamespace, manifests.APIServerCertName("cp-1"), ca.Cert, leaf)
 	}
