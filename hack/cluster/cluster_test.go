@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -101,4 +102,29 @@ func TestFolderThatTheNodeHides(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "/var/lib") {
 		t.Errorf("err = %v, want that the folder cannot be there", err)
 	}
+}
+
+// TestCheck: whoever runs the tests, and wherever, is told in one line.
+func TestCheck(t *testing.T) {
+	err := Check()
+	switch {
+	case err != nil && strings.Contains(err.Error(), "\n"):
+		t.Errorf("it takes more than a line:\n%v", err)
+	case os.Geteuid() != 0 && err == nil:
+		t.Error("a cluster was thought possible without root")
+	}
+	all, err := hierarchies()
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, h := range all {
+		if dir := h + "/" + cgroupPrefix + strconv.Itoa(os.Getpid()); isDir(dir) {
+			t.Errorf("%s is left", dir)
+		}
+	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

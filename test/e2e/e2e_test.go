@@ -38,8 +38,8 @@ func TestEndToEnd(t *testing.T) {
 	}
 	// Who interrupts it leaves nothing behind either: the test fails, and cleans up.
 	// When the go command was ended first, there is nobody to write to.
-	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, unix.SIGTERM, unix.SIGPIPE)
-	defer stop()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM, unix.SIGPIPE)
+	t.Cleanup(stop)
 	e := newEnvironment(ctx, t)
 	for _, s := range scenarios {
 		passed := t.Run(s.name, func(t *testing.T) {
