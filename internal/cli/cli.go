@@ -107,6 +107,7 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		bucketpolicy.NewCommand(cluster, streams),
 		eventselectors.NewCommand(cluster, streams),
 		auditpolicy.NewCommand(streams),
+		doctor.NewPreflightCommand(cluster, streams, clock.RealClock{}),
 		webhookconfig.NewCommand(cluster, streams, clock.RealClock{}),
 	)
 	return root

@@ -165,7 +165,7 @@ func (w *world) objects() []client.Object {
 	published := &corev1.ConfigMap{ObjectMeta: named(manifests.ReceiverReportName), Data: map[string]string{"status.json": string(record.MustJSON(w.report))}}
 	published.ManagedFields = []metav1.ManagedFieldsEntry{{
 		Manager: manifests.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, Time: &metav1.Time{Time: w.written}, APIVersion: "v1",
-		FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte("{}")},
+		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1("{}"),
 	}}
 	all := []client.Object{&w.deployment, &w.lease, &w.installed, published, &w.set, &w.claim, &w.pod, &w.service}
 	for i := range w.apiServers {

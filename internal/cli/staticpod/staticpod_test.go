@@ -77,8 +77,9 @@ func TestOf(t *testing.T) {
 			"the volume audit, which --audit-policy-file needs, is not among the volumes",
 			"the volume audit, which --audit-webhook-config-file needs, is not among the volumes",
 		}, nil},
-		"log read-only": {func(p *corev1.PodSpec) { p.Containers[1].VolumeMounts[2].ReadOnly = true },
-			[]string{"/var/log/kubernetes/audit/ is mounted read-only, and --audit-log-path writes there"}, nil},
+		"log read-only": {func(p *corev1.PodSpec) { p.Containers[1].VolumeMounts[2].ReadOnly = true }, []string{
+			"/var/log/kubernetes/audit/ is mounted read-only, and --audit-log-path writes there",
+		}, nil},
 		"no log":        {unset("audit-log-path"), nil, nil},
 		"log to stdout": {set("audit-log-path", "-"), nil, nil},
 		"long":          {set("audit-webhook-mode", strings.Repeat("x", 1000)), []string{"--audit-webhook-mode is " + strings.Repeat("x", 120) + "…, so every API call waits for the receiver"}, nil},
