@@ -13,20 +13,30 @@ import (
 // Check returns the certificate of the pair, after checking that certificate
 // and key belong together and that a certificate of the bundle ca issued it.
 func (pair KeyPair) Check(ca []byte) (*x509.Certificate, error) {
-	parsed, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	leaf, err := pair.CheckKey()
 	if err != nil {
-		return nil, errors.New("certificate and key are not a pair in PEM")
+		return nil, err
 	}
 	roots, err := ParseBundle(ca)
 	if err != nil {
 		return nil, err
 	}
 	for _, root := range roots {
-		if parsed.Leaf.CheckSignatureFrom(root) == nil {
-			return parsed.Leaf, nil
+		if leaf.CheckSignatureFrom(root) == nil {
+			return leaf, nil
 		}
 	}
 	return nil, errors.New("the certificate was issued by another CA")
+}
+
+// CheckKey returns the certificate of the pair, after checking that certificate
+// and key belong together.
+func (pair KeyPair) CheckKey() (*x509.Certificate, error) {
+	parsed, err := tls.X509KeyPair(pair.Cert, pair.Key)
+	if err != nil {
+		return nil, errors.New("certificate and key are not a pair in PEM")
+	}
+	return parsed.Leaf, nil
 }
 
 // HasNames reports whether a server certificate is good for every name.

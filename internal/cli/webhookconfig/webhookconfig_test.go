@@ -1,17 +1,13 @@
 package webhookconfig
 
 import (
-	"bytes"
-	"crypto/tls"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/client-go/tools/clientcmd"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -44,38 +40,15 @@ func issue(t *testing.T, at time.Time) (ca, leaf pki.KeyPair) {
 	return ca, leaf
 }
 
-func installation(url string) client.Object {
-	return &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: kube.OperatorNamespace, Name: manifests.InstallationName},
-		Data:       map[string]string{manifests.InstallationAccount: "000000000042", manifests.InstallationReceiverURL: url},
-	}
+func secret(ca, leaf pki.KeyPair) *corev1.Secret {
+	a := manifests.APIServer{KeyPair: leaf, CA: ca.Cert, Kubeconfig: []byte("the kubeconfig\n")}
+	return a.Secret(kube.OperatorNamespace, "cp-1")
 }
 
 func TestKubeconfig(t *testing.T) {
-	ca, leaf := issue(t, clitest.Now)
-	out, err := run(t, &clitest.Cluster{Objects: []client.Object{
-		installation("https://10.0.0.9:8443"),
-		manifests.Certificate(kube.OperatorNamespace, manifests.APIServerCertName("cp-1"), ca.Cert, leaf),
-	}}, "--apiserver", "cp-1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(out))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if config.Host != "https://10.0.0.9:8443/v1/audit/000000000042/cp-1" {
-		t.Errorf("posts go to %s", config.Host)
-	}
-	if !bytes.Equal(config.CAData, ca.Cert) {
-		t.Error("another CA")
-	}
-	pair, err := tls.X509KeyPair(config.CertData, config.KeyData)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if pair.Leaf.Subject.CommonName != "000000000042:cp-1" {
-		t.Errorf("the certificate is that of %s", pair.Leaf.Subject)
+	out, err := run(t, &clitest.Cluster{Objects: []client.Object{secret(issue(t, clitest.Now))}}, "--apiserver", "cp-1")
+	if err != nil || out != "the kubeconfig\n" {
+		t.Errorf("%q, %v", out, err)
 	}
 }
 
@@ -96,33 +69,35 @@ func TestFlags(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	ca, leaf := issue(t, clitest.Now)
-	other, _ := issue(t, clitest.Now)
 	oldCA, oldLeaf := issue(t, clitest.Now.Add(-11*365*24*time.Hour))
-	secret := func(ca, leaf pki.KeyPair) client.Object {
-		return manifests.Certificate(kube.OperatorNamespace, manifests.APIServerCertName("cp-1"), ca.Cert, leaf)
-	}
-	const url = "https://10.0.0.9:8443"
+	empty := secret(ca, leaf)
+	delete(empty.Data, manifests.KeyKubeconfig)
 	for name, tc := range map[string]struct {
 		objects []client.Object
 		args    []string
 		want    string
 	}{
-		"no name":         {nil, nil, "--apiserver is missing"},
-		"argument":        {nil, []string{"cp-1"}, "name the API server with --apiserver NAME"},
-		"path":            {nil, []string{"--apiserver", "../x"}, `--apiserver "../x" must be`},
-		"upper case":      {nil, []string{"--apiserver", "CP"}, `--apiserver "CP" must be`},
-		"namespace":       {nil, []string{"--apiserver", "cp-1", "--operator-namespace", "A"}, `--operator-namespace "A" is not`},
-		"no installation": {nil, []string{"--apiserver", "cp-1"}, "name its namespace with --operator-namespace"},
+		"no name":    {nil, nil, "--apiserver is missing"},
+		"argument":   {nil, []string{"cp-1"}, "name the API server with --apiserver NAME"},
+		"path":       {nil, []string{"--apiserver", "../x"}, `--apiserver "../x" must be`},
+		"upper case": {nil, []string{"--apiserver", "CP"}, `--apiserver "CP" must be`},
+		"namespace":  {nil, []string{"--apiserver", "cp-1", "--operator-namespace", "A"}, `--operator-namespace "A" is not`},
 		"not issued": {
-			[]client.Object{installation(url)},
+			nil,
 			[]string{"--apiserver", "cp-9"},
 			"add the name to receiver.apiServers in the manager's configuration and restart the manager",
 		},
-		"wrong CA":  {[]client.Object{installation(url), secret(other, leaf)}, []string{"--apiserver", "cp-1"}, "was changed by hand; delete it"},
-		"no key":    {[]client.Object{installation(url), secret(ca, pki.KeyPair{Cert: leaf.Cert})}, []string{"--apiserver", "cp-1"}, "was changed by hand; delete it"},
-		"expired":   {[]client.Object{installation(url), secret(oldCA, oldLeaf)}, []string{"--apiserver", "cp-1"}, "expired on 2025-03-01"},
-		"no URL":    {[]client.Object{installation(""), secret(ca, leaf)}, []string{"--apiserver", "cp-1"}, "restart the manager, which writes it again"},
-		"wrong URL": {[]client.Object{installation("http://x"), secret(ca, leaf)}, []string{"--apiserver", "cp-1"}, "must be https://host:port"},
+		"no key":        {[]client.Object{secret(ca, pki.KeyPair{Cert: leaf.Cert})}, []string{"--apiserver", "cp-1"}, "was changed by hand; the manager mends it"},
+		"no file":       {[]client.Object{empty}, []string{"--apiserver", "cp-1"}, "was changed by hand; the manager mends it"},
+		"expired":       {[]client.Object{secret(oldCA, oldLeaf)}, []string{"--apiserver", "cp-1"}, "expired on 2025-03-01; have another one issued with --rotate"},
+		"two rotations": {nil, []string{"--rotate", "--rotate-ca"}, "none of the others can be"},
+		"CA of one":     {nil, []string{"--rotate-ca", "--apiserver", "cp-1"}, "none of the others can be"},
+		"rotate what":   {nil, []string{"--rotate"}, "--apiserver is missing"},
+		"no manager":    {nil, []string{"--rotate-ca"}, "has not written the ConfigMap trail-certificates"},
+		"nothing to rotate": {
+			[]client.Object{certificates(map[string]string{"ca": "aa"})},
+			[]string{"--rotate", "--apiserver", "cp-9"}, "has not issued a certificate for an API server \"cp-9\"",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out, err := run(t, &clitest.Cluster{Objects: tc.objects}, tc.args...)

@@ -1,0 +1,119 @@
+package webhookconfig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/trail-operator/trail-operator/internal/cli/kube"
+	"github.com/trail-operator/trail-operator/internal/manifests"
+)
+
+// The manager looks every five seconds whether something was asked for.
+const (
+	patience = time.Minute
+	interval = 500 * time.Millisecond
+)
+
+// replaceCertificate asks the manager for another certificate and waits for it.
+func (o *options) replaceCertificate(ctx context.Context, cl client.Client) error {
+	key := manifests.CertificatesAPIServer + o.apiServer
+	old, err := o.ask(ctx, cl, key)
+	if err != nil {
+		return err
+	}
+	if old == "" {
+		return fmt.Errorf("the manager has not issued a certificate for an API server %q; "+
+			"add the name to receiver.apiServers in the manager's configuration and restart the manager", o.apiServer)
+	}
+	if err := o.until(ctx, cl, func(data map[string]string) bool { return data[key] != old }); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.streams.ErrOut, "A new certificate was issued for the API server %s. Put this file in place and restart that API server. "+
+		"The old certificate is refused once it has not been used for ten minutes.\n", o.apiServer)
+	return err
+}
+
+// replaceCA asks the manager for another CA and waits until it has begun.
+func (o *options) replaceCA(ctx context.Context) error {
+	cl, err := o.cluster.Client()
+	if err != nil {
+		return err
+	}
+	old, err := o.ask(ctx, cl, manifests.CertificatesCA)
+	if err != nil {
+		return err
+	}
+	var rotation string
+	err = o.until(ctx, cl, func(data map[string]string) bool {
+		rotation = data[manifests.CertificatesRotation]
+		return rotation != "" || data[manifests.CertificatesCA] != old
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.streams.ErrOut, `The new CA has begun. %s
+In about two minutes there is a new certificate for each API server. For one after the other:
+  (umask 077; kubectl trail webhook-config --apiserver NAME > webhook.kubeconfig)
+Put the file in place and restart that API server. The old CA is refused when all of them have used nothing else for ten minutes.
+How far it is: kubectl -n %s get configmap %s -o jsonpath='{.data.%s}'
+`, rotation, o.operatorNamespace, manifests.CertificatesName, manifests.CertificatesRotation)
+	return err
+}
+
+// ask asks for the rotation of what stands under key, and returns its present
+// fingerprint. Asking again before it is done changes nothing.
+func (o *options) ask(ctx context.Context, cl client.Client, key string) (fingerprint string, err error) {
+	cm, err := o.certificates(ctx, cl)
+	if err != nil {
+		return "", err
+	}
+	fingerprint = cm.Data[key]
+	if fingerprint == "" {
+		return "", nil
+	}
+	asked := cm.DeepCopy()
+	asked.Data[manifests.RotatePrefix+key] = fingerprint
+	if err := cl.Patch(ctx, asked, client.MergeFrom(cm)); err != nil {
+		return "", kube.Request{Verb: "patch", Resource: "configmaps", Namespace: o.operatorNamespace, Name: manifests.CertificatesName}.Explain(err)
+	}
+	return fingerprint, nil
+}
+
+// until waits for the manager.
+func (o *options) until(ctx context.Context, cl client.Client, done func(data map[string]string) bool) error {
+	var last map[string]string
+	err := wait.PollUntilContextTimeout(ctx, interval, patience, true, func(ctx context.Context) (bool, error) {
+		cm, err := o.certificates(ctx, cl)
+		if err != nil {
+			return false, err
+		}
+		last = cm.Data
+		return done(cm.Data), nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return errors.New("interrupted; the manager goes on with what it was asked for")
+	case wait.Interrupted(err) && last[manifests.CertificatesRotation] != "":
+		return errors.New("the manager has not done it: " + last[manifests.CertificatesRotation])
+	case wait.Interrupted(err):
+		return errors.New("the manager was asked and has not answered within a minute; check that it runs, and its log, then run this command again")
+	}
+	return err
+}
+
+func (o *options) certificates(ctx context.Context, cl client.Client) (*corev1.ConfigMap, error) {
+	var cm corev1.ConfigMap
+	err := cl.Get(ctx, client.ObjectKey{Namespace: o.operatorNamespace, Name: manifests.CertificatesName}, &cm)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("the manager has not written the ConfigMap %s in the namespace %q; "+
+			"check that it runs, or name its namespace with --operator-namespace", manifests.CertificatesName, o.operatorNamespace)
+	}
+	return &cm, kube.Request{Verb: "get", Resource: "configmaps", Namespace: o.operatorNamespace}.Explain(err)
+}
