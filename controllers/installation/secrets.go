@@ -78,6 +78,7 @@ func (e *ensurer) render(ctx context.Context) error {
 			Installation:        e.in.Installation,
 			TrustedProxies:      e.config.TrustedProxies,
 			KeepSensitiveBodies: e.config.KeepSensitiveBodies,
+			Manager:             e.username,
 			RefusedCertificates: c.refused,
 		},
 		PEM: map[string][]byte{

@@ -83,7 +83,7 @@ func TestNoCredentialIsStored(t *testing.T) {
 func TestBodiesAreKeptOnRequest(t *testing.T) {
 	s := newMemorySpool()
 	r := run(t, s)
-	r.handler.Configure(account, true)
+	r.handler.Configure(account, true, "")
 	const ref = `"objectRef":{"resource":"secrets"}`
 	body := event("a", ref, `"requestObject":{"data":{"p":"x"}}`)
 	r.send(list(body, event("b", ref, `"requestURI":"/a?token=`+canary+`"`)), 200)

@@ -74,6 +74,7 @@ type Handler struct {
 type settings struct {
 	account    string
 	keepBodies bool
+	manager    string // whose probes count
 }
 
 // New returns a handler that answers 503 until Configure is called. It reads
@@ -97,10 +98,10 @@ func New(o Options) (*Handler, error) {
 	return h, h.quarantine.load(o.Spool)
 }
 
-// Configure says which account's API servers are served, and whether the
-// bodies of sensitive objects are stored.
-func (h *Handler) Configure(account string, keepSensitiveBodies bool) {
-	h.settings.Store(&settings{account, keepSensitiveBodies})
+// Configure says which account's API servers are served, whether the bodies of
+// sensitive objects are stored, and as which user the manager makes its probes.
+func (h *Handler) Configure(account string, keepSensitiveBodies bool, manager string) {
+	h.settings.Store(&settings{account, keepSensitiveBodies, manager})
 }
 
 // Sources returns the API servers that have posted since the start, at most
@@ -161,14 +162,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 	body := &progressReader{body: r.Body, control: control, timeout: h.o.ProgressTimeout, copy: h.o.Forward.Begin(r.ContentLength)}
 	defer body.copy.Abort()
-	err = h.receive(r, from, s.keepBodies, body)
+	var what arrivals
+	err = h.receive(r, from, s, body, &what)
 	h.metrics.bytes.Add(float64(body.total))
 	var cut *auditevent.ReadError
 	switch {
 	case err == nil:
 		h.full.Store(false)
 		body.copy.Commit()
-		h.sources.posted(from, pki.Fingerprint(r.TLS.PeerCertificates[0]), h.o.Clock.Now())
+		h.sources.posted(from, pki.Fingerprint(r.TLS.PeerCertificates[0]), &what, h.o.Clock.Now())
 		failpoint.Hit("intake/before-answer")
 		answer(http.StatusOK, "")
 	case errors.As(err, &cut):

@@ -24,7 +24,9 @@ type post struct {
 	ctx        context.Context // of the request
 	source     string
 	keepBodies bool
+	manager    string
 	received   time.Time
+	arrivals   *arrivals
 
 	item    []byte // as it is stored
 	data    []byte
@@ -36,7 +38,7 @@ type post struct {
 // receive stores a body. Chunks are appended one by one, so that memory does
 // not grow with the body; what a body that is cut short leaves behind is
 // recognized when it is sent again.
-func (h *Handler) receive(r *http.Request, from source, keepBodies bool, body *progressReader) error {
+func (h *Handler) receive(r *http.Request, from source, set *settings, body *progressReader, what *arrivals) error {
 	key, err := h.chunkKey.get(h.o.Spool)
 	if err != nil {
 		return err
@@ -55,8 +57,8 @@ func (h *Handler) receive(r *http.Request, from source, keepBodies bool, body *p
 		*buffer = make([]byte, 0, want)
 	}
 	p := &post{
-		h: h, ctx: r.Context(), source: from.String(), keepBodies: keepBodies,
-		received: h.o.Clock.Now(), data: (*buffer)[:0],
+		h: h, ctx: r.Context(), source: from.String(), keepBodies: set.keepBodies, manager: set.manager,
+		received: h.o.Clock.Now(), arrivals: what, data: (*buffer)[:0],
 	}
 	defer func() {
 		if *buffer = p.data[:0]; cap(p.data) > keptBuffer {
@@ -69,15 +71,19 @@ func (h *Handler) receive(r *http.Request, from source, keepBodies bool, body *p
 
 // Item takes one item of the body.
 func (p *post) Item(it *auditevent.Item) error {
-	switch e := it.Event; {
-	case e == nil:
+	e := it.Event
+	if e == nil {
 		p.bad.add(it)
-	case !e.MakesRecord():
-		p.skipped++
-	default:
+		return nil
+	}
+	recorded := e.MakesRecord()
+	p.arrivals.add(e, recorded, p.manager)
+	if recorded {
 		p.item = e.AppendStored(p.item[:0], p.keepBodies)
 		p.data = spool.AppendItem(p.data, p.item)
 		p.items++
+	} else {
+		p.skipped++
 	}
 	return nil
 }

@@ -321,8 +321,8 @@ func TestSourcesAreBounded(t *testing.T) {
 	var s sources
 	start := time.Unix(0, 0)
 	for i := range 3 * maxSources {
-		s.posted(source{"c", fmt.Sprint(i)}, "x", start.Add(time.Duration(i)*time.Second))
-		s.posted(source{"c", "first"}, fmt.Sprint(i), start.Add(time.Duration(i)*time.Second))
+		s.posted(source{"c", fmt.Sprint(i)}, "x", &arrivals{}, start.Add(time.Duration(i)*time.Second))
+		s.posted(source{"c", "first"}, fmt.Sprint(i), &arrivals{}, start.Add(time.Duration(i)*time.Second))
 	}
 	list := s.list()
 	if len(list) != maxSources || list[len(list)-1].APIServer != "first" {

@@ -138,7 +138,7 @@ func run(t testing.TB, s spool.Spool, change ...func(*Options)) *running {
 	if r.handler, err = New(o); err != nil {
 		t.Fatal(err)
 	}
-	r.handler.Configure(account, false)
+	r.handler.Configure(account, false, "")
 	cert, key := r.servers.issue(t, subject{name: "receiver"})
 	if err := r.certificates.Set(cert, key, r.clients.pem); err != nil {
 		t.Fatal(err)
@@ -345,7 +345,7 @@ func TestNotConfigured(t *testing.T) {
 	if got := r.send(list(event("a")), 503).Header.Get("Retry-After"); got < "1" || got > "3" {
 		t.Fatalf("Retry-After %q", got)
 	}
-	r.handler.Configure(account, false)
+	r.handler.Configure(account, false, "")
 	r.send(list(event("a")), 200)
 }
 

@@ -14,47 +14,56 @@ import (
 // is a new one.
 const maxSources = 100
 
-// sources remembers when each API server last posted, and with which client
-// certificates, the one used last first.
+// sources remembers what each API server has posted, and when, and with which
+// client certificates.
 type sources struct {
 	mu   sync.Mutex
-	last map[source][]receiverstatus.SourceCertificate
+	seen map[source]*seen
 }
 
-func (s *sources) posted(from source, certificate string, at time.Time) {
+func (s *sources) posted(from source, certificate string, what *arrivals, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last == nil {
-		s.last = map[source][]receiverstatus.SourceCertificate{}
+	if s.seen == nil {
+		s.seen = map[source]*seen{}
 	}
-	used, known := s.last[from]
-	if !known && len(s.last) >= maxSources {
-		var oldest source
-		for k, u := range s.last {
-			if o, ok := s.last[oldest]; !ok || u[0].LastPost.Before(o[0].LastPost) {
-				oldest = k
-			}
+	of, known := s.seen[from]
+	if !known {
+		if len(s.seen) >= maxSources {
+			s.forget()
 		}
-		delete(s.last, oldest)
+		of = &seen{}
+		s.seen[from] = of
 	}
-	now := receiverstatus.SourceCertificate{SHA256: certificate, LastPost: at.UTC()}
-	if known && used[0].SHA256 == certificate {
-		used[0] = now
-		return
+	of.used(certificate, at.UTC())
+	of.note(what, at.UTC())
+}
+
+// forget forgets the one that has been silent longest.
+func (s *sources) forget() {
+	var oldest source
+	for k, u := range s.seen {
+		if o, ok := s.seen[oldest]; !ok || u.certificates[0].LastPost.Before(o.certificates[0].LastPost) {
+			oldest = k
+		}
 	}
-	used = slices.DeleteFunc(used, func(c receiverstatus.SourceCertificate) bool { return c.SHA256 == certificate })
+	delete(s.seen, oldest)
+}
+
+// used notes the certificate of a POST, and puts it first.
+func (s *seen) used(certificate string, at time.Time) {
+	now := receiverstatus.SourceCertificate{SHA256: certificate, LastPost: at}
+	used := slices.DeleteFunc(s.certificates, func(c receiverstatus.SourceCertificate) bool { return c.SHA256 == certificate })
 	used = slices.Insert(used, 0, now)
-	s.last[from] = used[:min(len(used), receiverstatus.MaxSourceCertificates)]
+	s.certificates = used[:min(len(used), receiverstatus.MaxSourceCertificates)]
 }
 
 func (s *sources) list() []receiverstatus.Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]receiverstatus.Source, 0, len(s.last))
-	for k, used := range s.last {
-		list = append(list, receiverstatus.Source{
-			Cluster: k.cluster, APIServer: k.apiServer, LastPost: used[0].LastPost, Certificates: slices.Clone(used),
-		})
+	list := make([]receiverstatus.Source, 0, len(s.seen))
+	for k, of := range s.seen {
+		list = append(list, of.source(k))
 	}
 	slices.SortFunc(list, func(a, b receiverstatus.Source) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.APIServer, b.APIServer))

@@ -82,7 +82,7 @@ func (r *Receiver) load() error {
 	if err := r.forward.Configure(l.Config.ForwardTo); err != nil {
 		return err
 	}
-	r.intake.Configure(l.Config.Installation.Account, l.Config.KeepSensitiveBodies)
+	r.intake.Configure(l.Config.Installation.Account, l.Config.KeepSensitiveBodies, l.Config.Manager)
 	if err := r.pipeline.Apply(&l.Config, l.Trails, key); err != nil {
 		return fmt.Errorf("%w: %w", errNotApplied, err)
 	}

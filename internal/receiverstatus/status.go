@@ -87,6 +87,12 @@ type Source struct {
 	// Certificates are those with which it has posted since the receiver was
 	// started, the one used last first, at most MaxSourceCertificates.
 	Certificates []SourceCertificate `json:"certificates"`
+	// Calls are those that become records, by class; Stages counts all events.
+	Calls  map[Class]Calls  `json:"calls,omitempty"`
+	Stages map[string]int64 `json:"stages,omitempty"`
+	// Probes are the newest of which it has sent something, the newest last, at
+	// most MaxProbes.
+	Probes []Probe `json:"probes,omitempty"`
 }
 
 // MaxSourceCertificates is how many certificates of one API server are told.

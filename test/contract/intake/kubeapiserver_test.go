@@ -85,7 +85,7 @@ func start(t *testing.T) *receiver {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.handler.Configure(account, false)
+	r.handler.Configure(account, false, "")
 
 	now := time.Now()
 	must := func(p pki.KeyPair, err error) pki.KeyPair {
