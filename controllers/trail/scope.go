@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -150,7 +151,7 @@ const maxNote = 1024
 
 func (s *scope) event(kind, reason, action, note string) {
 	if len(note) > maxNote {
-		note = note[:maxNote-3] + "..."
+		note = strings.ToValidUTF8(note[:maxNote-3], "") + "..."
 	}
 	s.Events.Eventf(s.Kind.Object(s.trail), nil, kind, reason, action, "%s", note)
 }

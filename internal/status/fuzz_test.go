@@ -2,11 +2,11 @@ package status
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"pgregory.net/rapid"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -27,26 +27,26 @@ func FuzzOf(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	fuzzing.Run(f, 200, func(t *rapid.T) {
+	fuzzing.Run(f, 200, func(t *testing.T, s *fuzzing.Source) {
 		trail := &v1alpha1.Trail{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "audit", UID: "u", Generation: 1}}
 		now := time.Date(2026, 11, 21, 10, 20, 0, 0, time.UTC)
 		for range 3 {
 			trail.Spec = v1alpha1.TrailSpec{}
-			fuzzing.Fill(t, &trail.Spec, words...)
+			s.Fill(&trail.Spec, words...)
 			if len(trail.Spec.Destination.Prefix) > 200 { // the API server takes no longer one
 				trail.Spec.Destination.Prefix = "team-a"
 			}
-			trail.Generation += int64(rapid.IntRange(0, 1).Draw(t, "new generation"))
-			if rapid.IntRange(0, 9).Draw(t, "deleting") == 0 {
+			trail.Generation += int64(s.Int(2))
+			if s.OneIn(10) {
 				trail.DeletionTimestamp = &metav1.Time{Time: now}
 			}
-			o := Observation{Trail: trail, ARN: "arn:k8s:cloudtrail:eu-1:000000000042:trail/shop.audit", Now: now, Problem: problem(t, trail)}
-			o.Claimed, o.Rendered = rapid.Bool().Draw(t, "claimed"), rapid.Bool().Draw(t, "rendered")
-			if rapid.Bool().Draw(t, "receiver answers") {
+			o := Observation{Trail: trail, ARN: "arn:k8s:cloudtrail:eu-1:000000000042:trail/shop.audit", Now: now, Problem: problem(s, trail)}
+			o.Claimed, o.Rendered = s.Bool(), s.Bool()
+			if s.Bool() {
 				o.Receiver = &receiverstatus.Status{}
-				fuzzing.Fill(t, o.Receiver, words...)
+				s.Fill(o.Receiver, words...)
 				for i := range o.Receiver.Trails {
-					if rapid.Bool().Draw(t, "ours") {
+					if s.Bool() {
 						o.Receiver.Trails[i].UID = string(trail.UID)
 					}
 				}
@@ -69,22 +69,22 @@ func FuzzOf(f *testing.F) {
 }
 
 // problem is none, or one that a step may meet.
-func problem(t *rapid.T, trail *v1alpha1.Trail) *Problem {
-	said := &objectstore.Error{Op: objectstore.OpGetLifecycle, Code: rapid.StringMatching(`[A-Za-z0-9]{0,64}`).Draw(t, "code")}
-	switch rapid.IntRange(0, 7).Draw(t, "problem") {
+func problem(s *fuzzing.Source, trail *v1alpha1.Trail) *Problem {
+	said := &objectstore.Error{Op: objectstore.OpGetLifecycle, Code: fuzzing.Pick(s, "", "NoSuchBucket", strings.Repeat("A", 64))}
+	switch s.Int(8) {
 	case 0:
-		return Invalid("The field spec is invalid: %v", fuzzing.String(t, words...))
+		return Invalid("The field spec is invalid: %v", s.String(words...))
 	case 1:
-		said.Err = rapid.SampledFrom(storeReasons).Draw(t, "store").err
+		said.Err = fuzzing.Pick(s, storeReasons...).err
 		return StoreProblem(trail, said)
 	case 2:
 		said.Err = errors.New("planted")
 		return StoreProblem(trail, said)
 	case 3:
-		return rapid.SampledFrom([]*Problem{
+		return fuzzing.Pick(s,
 			NoCredentials(trail), NoBucketObserved(trail), BucketTaken(trail), ProtectionMissing(trail, "objectLock", "encryption"),
-			Ignored(trail, v1alpha1.ReasonEncryptionIgnored), Shortening(fuzzing.String(t), fuzzing.String(t)),
-		}).Draw(t, "known")
+			Ignored(trail, v1alpha1.ReasonEncryptionIgnored), Shortening(s.String(), s.String()),
+		)
 	}
 	return nil
 }

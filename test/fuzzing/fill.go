@@ -3,6 +3,7 @@
 package fuzzing
 
 import (
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -11,8 +12,41 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"pgregory.net/rapid"
 )
+
+// Source makes choices: first those that its bytes say, so that a fuzzer can
+// change one and keep the others, then those of a generator that they seed. So
+// no input is too short.
+type Source struct {
+	data []byte
+	more *rand.Rand
+}
+
+// NewSource returns a Source of choices that data decides alone.
+func NewSource(data []byte) *Source {
+	h := fnv.New64a()
+	h.Write(data)
+	return &Source{data, rand.New(rand.NewPCG(h.Sum64(), 7))} //nolint:gosec // the same choices each time
+}
+
+// Int chooses a number below n, which is at most 256.
+func (s *Source) Int(n int) int {
+	if len(s.data) == 0 {
+		return s.more.IntN(n)
+	}
+	b := s.data[0]
+	s.data = s.data[1:]
+	return int(b) % n
+}
+
+// Bool chooses one or the other.
+func (s *Source) Bool() bool { return s.Int(2) == 1 }
+
+// OneIn is true once in n times.
+func (s *Source) OneIn(n int) bool { return s.Int(n) == n-1 }
+
+// Pick chooses one of list.
+func Pick[T any](s *Source, list ...T) T { return list[s.Int(len(list))] }
 
 // nasty are strings that have broken programs before.
 var nasty = []string{
@@ -28,15 +62,19 @@ var instants = []time.Time{
 	time.Date(1, 1, 1, 0, 0, 1, 0, time.UTC),
 }
 
-// String draws a string: often one of words, else anything.
-func String(t *rapid.T, words ...string) string {
-	switch rapid.IntRange(0, 9).Draw(t, "kind of string") {
+// String chooses a string: often one of words, else anything.
+func (s *Source) String(words ...string) string {
+	switch s.Int(10) {
 	case 0:
-		return rapid.String().Draw(t, "string")
-	case 1, 2, 3:
-		return rapid.SampledFrom(nasty).Draw(t, "nasty")
+		b := make([]byte, s.Int(9))
+		for i := range b {
+			b[i] = byte(s.Int(256))
+		}
+		return string(b)
+	case 1, 2:
+		return Pick(s, nasty...)
 	}
-	return rapid.SampledFrom(append(words, "")).Draw(t, "word")
+	return Pick(s, append(words, "")...)
 }
 
 // maxDepth bounds values that may hold themselves.
@@ -44,74 +82,68 @@ const maxDepth = 12
 
 // Fill gives random values to all that into points to. Strings are often among
 // words, which are those of the field's language.
-func Fill(t *rapid.T, into any, words ...string) { fill(t, reflect.ValueOf(into).Elem(), words, 0) }
+func (s *Source) Fill(into any, words ...string) { s.fill(reflect.ValueOf(into).Elem(), words, 0) }
 
-func fill(t *rapid.T, v reflect.Value, words []string, depth int) {
+func (s *Source) fill(v reflect.Value, words []string, depth int) {
 	if depth > maxDepth || !v.CanSet() {
 		return
 	}
 	switch v.Interface().(type) {
 	case time.Time:
-		v.Set(reflect.ValueOf(rapid.SampledFrom(instants).Draw(t, "time")))
+		v.Set(reflect.ValueOf(Pick(s, instants...)))
 		return
 	case metav1.Time:
-		v.Set(reflect.ValueOf(metav1.Time{Time: rapid.SampledFrom(instants).Draw(t, "time")}))
+		v.Set(reflect.ValueOf(metav1.Time{Time: Pick(s, instants...)}))
 		return
 	}
 	switch v.Kind() {
 	case reflect.String:
-		v.SetString(String(t, words...))
+		v.SetString(s.String(words...))
 	case reflect.Bool:
-		v.SetBool(rapid.Bool().Draw(t, "bool"))
+		v.SetBool(s.Bool())
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		n := rapid.SampledFrom([]int64{0, 1, -1, 2, 7, 30, 365, 100_000, math.MaxInt32, math.MinInt32, math.MaxInt64, math.MinInt64}).Draw(t, "int")
+		n := Pick[int64](s, 0, 1, -1, 2, 7, 30, 365, 100_000, math.MaxInt32, math.MinInt32, math.MaxInt64, math.MinInt64)
 		if !v.OverflowInt(n) {
 			v.SetInt(n)
 		}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		n := rapid.SampledFrom([]uint64{0, 1, 42, math.MaxUint16, math.MaxUint64}).Draw(t, "uint")
+		n := Pick[uint64](s, 0, 1, 42, math.MaxUint16, math.MaxUint64)
 		if !v.OverflowUint(n) {
 			v.SetUint(n)
 		}
 	case reflect.Float32, reflect.Float64:
-		v.SetFloat(rapid.SampledFrom([]float64{0, 1.5, -1, math.Inf(1)}).Draw(t, "float"))
+		v.SetFloat(Pick(s, 0, 1.5, -1, math.MaxFloat64))
 	case reflect.Pointer:
-		if rapid.Bool().Draw(t, "set") {
+		if s.Bool() {
 			v.Set(reflect.New(v.Type().Elem()))
-			fill(t, v.Elem(), words, depth+1)
+			s.fill(v.Elem(), words, depth+1)
 		}
 	case reflect.Slice:
-		n := rapid.SampledFrom([]int{0, 0, 1, 1, 2, 3}).Draw(t, "length")
+		n := Pick(s, 0, 0, 1, 1, 2, 3)
 		v.Set(reflect.MakeSlice(v.Type(), n, n))
 		for i := range n {
-			fill(t, v.Index(i), words, depth+1)
+			s.fill(v.Index(i), words, depth+1)
 		}
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
-		for range rapid.SampledFrom([]int{0, 1, 2}).Draw(t, "length") {
+		for range Pick(s, 0, 1, 2) {
 			key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
-			fill(t, key, words, depth+1)
-			fill(t, value, words, depth+1)
+			s.fill(key, words, depth+1)
+			s.fill(value, words, depth+1)
 			v.SetMapIndex(key, value)
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(t, v.Field(i), words, depth+1)
+			s.fill(v.Field(i), words, depth+1)
 		}
 	}
 }
 
-// Run makes a fuzz target of a property. Without -fuzz it runs with seeds of its
-// own, n of them.
-func Run(f *testing.F, n int, property func(*rapid.T)) {
+// Run makes a fuzz target of a property. Without -fuzz it runs with n seeds.
+func Run(f *testing.F, n int, property func(*testing.T, *Source)) {
 	f.Helper()
 	for i := range n {
-		r := rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // the same seeds each time
-		seed := make([]byte, 16<<10)
-		for j := range seed {
-			seed[j] = byte(r.Uint32())
-		}
-		f.Add(seed)
+		f.Add([]byte{byte(i >> 8), byte(i)})
 	}
-	f.Fuzz(rapid.MakeFuzz(property))
+	f.Fuzz(func(t *testing.T, data []byte) { property(t, NewSource(data)) })
 }
