@@ -71,11 +71,15 @@ type ambient struct {
 // a transport of its own: the addresses that give credentials are those that a
 // store must not reach.
 func newAmbient() *ambient {
+	return ambientOver(newWire(newDialer(true, nil), nil).RoundTripper)
+}
+
+func ambientOver(transport http.RoundTripper) *ambient {
 	if os.Getenv(envAccessKey) != "" && os.Getenv(envSecretKey) != "" {
 		return &ambient{"environment", &credentials.EnvAWS{}}
 	}
 	iam := &credentials.IAM{Client: &http.Client{
-		Transport:     bounding{newWire(newDialer(true, nil), nil).RoundTripper},
+		Transport:     bounding{transport},
 		Timeout:       credentialTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}

@@ -173,6 +173,40 @@ func TestAmbientContainer(t *testing.T) {
 	}
 }
 
+// transport answers in the place of addresses that tests cannot have.
+type transport func(*http.Request) (*http.Response, error)
+
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestAmbientTask: ECS gives a path on its own link-local address, EKS Pod
+// Identity an address in full.
+func TestAmbientTask(t *testing.T) {
+	for name, tc := range map[string]struct {
+		env  map[string]string
+		want string
+	}{
+		"ECS": {map[string]string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/0123"}, "http://169.254.170.2/v2/credentials/0123"},
+		"EKS Pod Identity": {map[string]string{
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI":     "http://169.254.170.23/v1/credentials",
+			"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": tokenFile(t, "pod-token"),
+		}, "http://169.254.170.23/v1/credentials"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			environment(t, tc.env)
+			var asked string
+			v, err := minio.AmbientOver(transport(func(r *http.Request) (*http.Response, error) {
+				asked = r.URL.String()
+				w := httptest.NewRecorder()
+				fmt.Fprintf(w, `{"AccessKeyId":"task","SecretAccessKey":"s","Token":"t","Expiration":%q}`, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+				return w.Result(), nil
+			}))
+			if err != nil || asked != tc.want || v.AccessKeyID != "task" || v.SessionToken != "t" {
+				t.Errorf("asked %q: %+v, %v", asked, v.AccessKeyID, err)
+			}
+		})
+	}
+}
+
 // TestAmbientMachine: the metadata service of EC2, second version.
 func TestAmbientMachine(t *testing.T) {
 	server, seen := bucketServer(t)

@@ -111,3 +111,35 @@ func TestCreateBucket(t *testing.T) {
 		}
 	}
 }
+
+// TestMissingOrDenied: to who may list some prefixes only, S3 answers 403 for an
+// object that is not there. The list tells what it is.
+func TestMissingOrDenied(t *testing.T) {
+	const denied = `<Error><Code>AccessDenied</Code></Error>`
+	for name, tc := range map[string]struct {
+		list string // empty: denied, too
+		want error
+	}{
+		"missing":             {`<ListBucketResult></ListBucketResult>`, objectstore.ErrNotExist},
+		"another is there":    {`<ListBucketResult><Contents><Key>p/key2</Key></Contents></ListBucketResult>`, objectstore.ErrNotExist},
+		"it is there":         {`<ListBucketResult><Contents><Key>p/key</Key></Contents></ListBucketResult>`, objectstore.ErrAccessDenied},
+		"nothing may be done": {"", objectstore.ErrAccessDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+				if prefix := r.URL.Query().Get("prefix"); tc.list != "" && prefix == "p/key" {
+					fmt.Fprint(w, tc.list)
+					return
+				}
+				w.WriteHeader(http.StatusForbidden)
+				fmt.Fprint(w, denied)
+			}), nil)
+			if _, err := s.Head(t.Context(), "p/key"); !errors.Is(err, tc.want) {
+				t.Errorf("Head: %v", err)
+			}
+			if _, _, err := s.Get(t.Context(), "p/key"); !errors.Is(err, tc.want) {
+				t.Errorf("Get: %v", err)
+			}
+		})
+	}
+}

@@ -5,8 +5,15 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 )
+
+// AmbientOver returns the credentials of the environment, fetched over transport.
+func AmbientOver(transport http.RoundTripper) (credentials.Value, error) {
+	return credentials.New(ambientOver(transport)).GetWithContext(nil)
+}
 
 // Address returns where a request about the bucket as a whole goes.
 func Address(t *testing.T, s objectstore.Managed) string {
