@@ -99,12 +99,13 @@ type seen struct {
 	calls        map[receiverstatus.Class]receiverstatus.Calls
 	stages       map[string]int64
 	probes       []receiverstatus.Probe // the newest last
+	probed       map[receiverstatus.Class]time.Time
 }
 
 // note adds what a POST brought.
 func (s *seen) note(a *arrivals, at time.Time) {
 	if s.calls == nil {
-		s.calls, s.stages = map[receiverstatus.Class]receiverstatus.Calls{}, map[string]int64{}
+		s.calls, s.stages, s.probed = map[receiverstatus.Class]receiverstatus.Calls{}, map[string]int64{}, map[receiverstatus.Class]time.Time{}
 	}
 	for i, n := range a.calls {
 		if n.count > 0 {
@@ -119,11 +120,11 @@ func (s *seen) note(a *arrivals, at time.Time) {
 		}
 	}
 	for _, p := range a.probes {
-		s.probed(p, at)
+		s.probe(p, at)
 	}
 }
 
-func (s *seen) probed(c probeCall, at time.Time) {
+func (s *seen) probe(c probeCall, at time.Time) {
 	i := slices.IndexFunc(s.probes, func(p receiverstatus.Probe) bool { return p.ID == c.id })
 	if i < 0 {
 		if len(s.probes) == receiverstatus.MaxProbes {
@@ -135,13 +136,14 @@ func (s *seen) probed(c probeCall, at time.Time) {
 	if p := &s.probes[i]; !slices.Contains(p.Classes, c.class) {
 		p.Classes = append(p.Classes, c.class)
 	}
+	s.probed[c.class] = at
 }
 
 // source is what the status API tells of it.
 func (s *seen) source(of source) receiverstatus.Source {
 	r := receiverstatus.Source{
 		Cluster: of.cluster, APIServer: of.apiServer, LastPost: s.certificates[0].LastPost,
-		Certificates: slices.Clone(s.certificates), Calls: maps.Clone(s.calls), Stages: maps.Clone(s.stages),
+		Certificates: slices.Clone(s.certificates), Calls: maps.Clone(s.calls), Stages: maps.Clone(s.stages), Probed: maps.Clone(s.probed),
 	}
 	for _, p := range s.probes {
 		p.Classes = slices.Clone(p.Classes)

@@ -86,6 +86,7 @@ func TestArrivals(t *testing.T) {
 			{ID: "a", First: first, Classes: []receiverstatus.Class{"write", "read", "secret"}},
 			{ID: "b", First: second, Classes: []receiverstatus.Class{"write"}},
 		},
+		Probed: map[receiverstatus.Class]time.Time{"write": second, "read": first, "secret": second},
 	}
 	if d := cmp.Diff(want, got[0]); d != "" {
 		t.Error(d)

@@ -93,6 +93,8 @@ type Source struct {
 	// Probes are the newest of which it has sent something, the newest last, at
 	// most MaxProbes.
 	Probes []Probe `json:"probes,omitempty"`
+	// Probed is when a call of a probe last arrived, by its class.
+	Probed map[Class]time.Time `json:"probed,omitempty"`
 }
 
 // MaxSourceCertificates is how many certificates of one API server are told.
