@@ -67,6 +67,9 @@ func (r *Reconciler) volumeClaim(ctx context.Context) error {
 		return nil
 	}
 	larger := claim.DeepCopy()
+	if larger.Spec.Resources.Requests == nil {
+		larger.Spec.Resources.Requests = corev1.ResourceList{}
+	}
 	larger.Spec.Resources.Requests[corev1.ResourceStorage] = *want.Size
 	err := r.Client.Patch(ctx, larger, client.MergeFrom(&claim), client.FieldOwner(manifests.FieldOwner))
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {

@@ -293,6 +293,7 @@ func FuzzReconcile(f *testing.F) {
 		}
 		poller := &trail.Poller{
 			Client: u.client, Receiver: u, Installation: in, Clock: clk, Abandoned: trail.NewAbandoned(),
+			Report: &trail.Report{Client: u.client, Namespace: "system", APIServers: []string{"cp-1"}, Clock: clk},
 		}
 		config := &managerconfig.Config{Namespace: "system", TrailsPerNamespace: 1 + s.Int(3)}
 		var woken []<-chan event.GenericEvent

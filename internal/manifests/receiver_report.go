@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,14 +47,29 @@ type ReceiverStateSource struct {
 	LastPost  time.Time `json:"lastPost"`
 }
 
+// Bounds of a report: it must fit into a ConfigMap whatever the receiver says.
+const (
+	maxSources = 100
+	maxError   = 4096 // bytes
+)
+
+// second is t as a report holds it; the zero time when no report can.
+func second(t time.Time) time.Time {
+	if t = t.UTC().Truncate(time.Second); t.Year() < 1 || t.Year() > 9999 {
+		return time.Time{}
+	}
+	return t
+}
+
 // StateOf is what a report says of a status.
 func StateOf(s *receiverstatus.Status) *ReceiverState {
 	state := &ReceiverState{
-		Started: s.Started.UTC().Truncate(time.Second), Generation: s.Generation, ConfigError: s.ConfigError,
+		Started: second(s.Started), Generation: s.Generation,
+		ConfigError: strings.ToValidUTF8(s.ConfigError[:min(len(s.ConfigError), maxError)], ""),
 		Full: s.Spool.Full, Damaged: s.Spool.Damaged, Quarantined: s.Intake.Quarantined,
 	}
-	for _, from := range s.Intake.Sources {
-		state.Sources = append(state.Sources, ReceiverStateSource{from.APIServer, from.LastPost.UTC().Truncate(time.Second)})
+	for _, from := range s.Intake.Sources[:min(len(s.Intake.Sources), maxSources)] {
+		state.Sources = append(state.Sources, ReceiverStateSource{from.APIServer, second(from.LastPost)})
 	}
 	return state
 }
