@@ -137,7 +137,7 @@ var harms = map[string]struct {
 		w.trails = append(w.trails, broken("shop", "narrow", v1alpha1.ConditionReceiving, v1alpha1.ReasonPolicyTooSmall, "Reads are missing.", metav1.ConditionFalse))
 	}, Problem, linkPolicy, "do not record what is selected by shop/narrow", "kubectl trail audit-policy"},
 	"no trail":   {func(w *world) { w.trails = nil }, Warning, linkTrails, "there is no trail", "docs/kinds/trail.md"},
-	"bad bucket": {trouble("bucket", v1alpha1.ConditionBucketReady, v1alpha1.ReasonAccessDenied, metav1.ConditionFalse), Problem, linkTrails, "shop/bucket: BucketReady is False (AccessDenied): First line.", "kubectl trail status bucket -n shop"},
+	"bad bucket": {trouble("bucket", v1alpha1.ConditionBucketReady, v1alpha1.ReasonAccessDenied, metav1.ConditionFalse), Problem, linkTrails, "shop/bucket: BucketReady is False (AccessDenied): The bucket may not be used with the credentials in the Secret bucket.", "kubectl trail status bucket -n shop"},
 	"delivery":   {trouble("late", v1alpha1.ConditionDelivering, v1alpha1.ReasonClockSkew, metav1.ConditionFalse), Problem, linkTrails, "Delivering is False (ClockSkew)", "status late"},
 	"digests":    {trouble("digest", v1alpha1.ConditionDigestsCurrent, v1alpha1.ReasonDigestLate, metav1.ConditionFalse), Problem, linkTrails, "DigestsCurrent is False (DigestLate)", "status digest"},
 	"unknown":    {trouble("away", v1alpha1.ConditionReceiving, v1alpha1.ReasonReceiverUnreachable, metav1.ConditionUnknown), Warning, linkTrails, "Receiving is Unknown (ReceiverUnreachable)", "status away"},
@@ -159,7 +159,7 @@ func proxy(status int, body string) func(*world) {
 
 func trouble(name, condition, reason string, status metav1.ConditionStatus) func(*world) {
 	return func(w *world) {
-		w.trails = append(w.trails, broken("shop", name, condition, reason, "First line.\nkind: Role\n", status))
+		w.trails = append(w.trails, broken("shop", name, condition, reason, "The bucket may not be used with the credentials in the Secret bucket.\nkind: Role\n", status))
 	}
 }
 
