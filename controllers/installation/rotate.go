@@ -311,6 +311,11 @@ func (p *pass) tell(ctx context.Context) error {
 	for _, a := range p.apiServers {
 		data[manifests.CertificatesAPIServer+a.name] = pki.Fingerprint(a.leaf)
 	}
+	told := maps.Clone(p.asked)
+	maps.DeleteFunc(told, func(key, _ string) bool { return strings.HasPrefix(key, manifests.RotatePrefix) })
+	if maps.Equal(told, data) {
+		return nil
+	}
 	err := p.client.Apply(ctx, manifests.Certificates(p.config.Namespace, data), client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
 	if err != nil {
 		return fmt.Errorf("writing the ConfigMap %s: %w", manifests.CertificatesName, err)
