@@ -20,12 +20,12 @@ var contracts = []string{"api/v1alpha1", "internal/record", "internal/receiverco
 // pure packages import contracts and other pure packages only.
 var pure = []string{
 	"internal/auditevent", "internal/mapping", "internal/selector", "internal/digest", "internal/signing",
-	"internal/auditpolicy", "internal/pki", "internal/bucket",
+	"internal/auditpolicy", "internal/pki", "internal/bucket", "internal/deflate",
 }
 
 // dataPlane moves audit data.
 var dataPlane = []string{
-	"internal/auditevent", "internal/intake", "internal/spool", "internal/mapping", "internal/outbox",
+	"internal/auditevent", "internal/intake", "internal/spool", "internal/mapping", "internal/deflate", "internal/outbox",
 	"internal/upload", "internal/digest", "internal/pipeline", "internal/receiver",
 }
 

@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"bufio"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -12,8 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
+	"github.com/trail-operator/trail-operator/internal/deflate"
 	"github.com/trail-operator/trail-operator/internal/failpoint"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
@@ -22,24 +20,12 @@ import (
 // limit of 50 MB, whatever one more chunk adds.
 const MaxCompressed = 36 << 20
 
-const (
-	// blockSize is how much is gathered before it is hashed and compressed, and
-	// again before it is written: the compressor gives out a few hundred bytes
-	// at a time.
-	blockSize = 64 << 10
-	// level of compression. 3 takes a tenth more time for files that are 2 to 4 %
-	// smaller, 1 a tenth less for files that are up to a quarter larger.
-	level = 2
-	// keptBlock is the largest block that is kept for the next file.
-	keptBlock = 4 * blockSize
-)
-
 // Writer is a log file that is still open. It is not safe for concurrent use.
 type Writer struct {
 	fs      FS
 	file    File
 	path    string
-	c       *compressor
+	zip     *deflate.Writer
 	raw     hash.Hash
 	sent    hash.Hash
 	size    int64
@@ -50,21 +36,8 @@ type Writer struct {
 	opened  time.Time
 }
 
-// compressor is the memory of an open file.
-type compressor struct {
-	block []byte // records that wait
-	zip   *gzip.Writer
-	out   *bufio.Writer // what zip writes to
-}
-
-var compressors = sync.Pool{New: func() any {
-	out := bufio.NewWriterSize(io.Discard, blockSize)
-	zip, err := gzip.NewWriterLevel(out, level)
-	if err != nil {
-		panic("outbox: " + err.Error()) // the level is a constant
-	}
-	return &compressor{block: make([]byte, 0, blockSize+4096), zip: zip, out: out}
-}}
+// compressors are the memory of open files.
+var compressors = sync.Pool{New: func() any { return deflate.NewWriter() }}
 
 // Create opens a new file in the trail's folder. The name is random: a file
 // without an entry is an orphan of a crash.
@@ -74,10 +47,12 @@ func Create(fs FS, dir string, now time.Time) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a log file: %w", err)
 	}
-	w := &Writer{fs: fs, file: f, path: path, raw: sha256.New(), sent: sha256.New(), opened: now, c: compressors.Get().(*compressor)}
-	w.c.out.Reset(sink{w})
-	w.c.zip.Reset(w.c.out)
-	w.c.block = append(w.c.block[:0], record.LogFileHead...)
+	w := &Writer{fs: fs, file: f, path: path, raw: sha256.New(), sent: sha256.New(), opened: now, zip: compressors.Get().(*deflate.Writer)}
+	w.zip.Reset(sink{w})
+	if err := w.write([]byte(record.LogFileHead)); err != nil {
+		w.Discard()
+		return nil, err
+	}
 	return w, nil
 }
 
@@ -93,11 +68,14 @@ func (s sink) Write(b []byte) (int, error) {
 
 // Add appends one record. eventTime is in seconds since 1970.
 func (w *Writer) Add(rec []byte, eventTime int64) error {
-	b := w.c.block
 	if w.count > 0 {
-		b = append(b, ',')
+		if err := w.write(comma); err != nil {
+			return err
+		}
 	}
-	w.c.block = append(b, rec...)
+	if err := w.write(rec); err != nil {
+		return err
+	}
 	w.rawSize += int64(len(rec)) + 1
 	if w.count == 0 || eventTime < w.oldest {
 		w.oldest = eventTime
@@ -106,17 +84,14 @@ func (w *Writer) Add(rec []byte, eventTime int64) error {
 		w.newest = eventTime
 	}
 	w.count++
-	if len(w.c.block) >= blockSize {
-		return w.flush()
-	}
 	return nil
 }
 
-func (w *Writer) flush() error {
-	w.raw.Write(w.c.block)
-	_, err := w.c.zip.Write(w.c.block)
-	w.c.block = w.c.block[:0]
-	if err != nil {
+var comma = []byte{','}
+
+func (w *Writer) write(b []byte) error {
+	w.raw.Write(b)
+	if _, err := w.zip.Write(b); err != nil {
 		return fmt.Errorf("write a log file: %w", err)
 	}
 	return nil
@@ -134,15 +109,10 @@ func (w *Writer) Opened() time.Time { return w.opened }
 // Close ends the file and makes it durable: the file, then its folder. The
 // entry it returns lacks Seq, Key, Generation and MappingVersion.
 func (w *Writer) Close(now time.Time) (Entry, error) {
-	w.c.block = append(w.c.block, record.LogFileTail...)
-	if err := w.flush(); err != nil {
+	if err := w.write([]byte(record.LogFileTail)); err != nil {
 		return Entry{}, err
 	}
-	err := w.c.zip.Close()
-	if err == nil {
-		err = w.c.out.Flush()
-	}
-	if err != nil {
+	if err := w.zip.Close(); err != nil {
 		return Entry{}, fmt.Errorf("write a log file: %w", err)
 	}
 	w.release()
@@ -166,15 +136,12 @@ func (w *Writer) Discard() {
 }
 
 func (w *Writer) release() {
-	if w.c == nil {
+	if w.zip == nil {
 		return
 	}
-	w.c.out.Reset(io.Discard) // keep no reference to the file
-	if cap(w.c.block) > keptBlock {
-		w.c.block = make([]byte, 0, blockSize+4096)
-	}
-	compressors.Put(w.c)
-	w.c = nil
+	w.zip.Reset(io.Discard) // keep no reference to the file
+	compressors.Put(w.zip)
+	w.zip = nil
 }
 
 // WriteFile makes a small file durable in the trail's folder and returns its name.
