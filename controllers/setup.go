@@ -2,6 +2,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -27,8 +29,10 @@ import (
 	"github.com/trail-operator/trail-operator/controllers/eventselector"
 	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/controllers/organizationtrail"
+	"github.com/trail-operator/trail-operator/controllers/probe"
 	"github.com/trail-operator/trail-operator/controllers/receiver"
 	"github.com/trail-operator/trail-operator/controllers/trail"
+	"github.com/trail-operator/trail-operator/internal/auditpolicy"
 	"github.com/trail-operator/trail-operator/internal/managerconfig"
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -46,7 +50,11 @@ type Options struct {
 	// Certificates are looked at this often, and those replaced are refused when
 	// they have not been used for so long; 0 means 5 s and 10 minutes.
 	CertificateInterval, CertificateSettle time.Duration
-	Clock                                  clock.PassiveClock
+	// ProbeInterval is how often the manager makes the calls that show what API
+	// servers send, and ProbeLag how long their events may take; 0 means half a
+	// minute at first and later five, and two minutes.
+	ProbeInterval, ProbeLag time.Duration
+	Clock                   clock.PassiveClock
 	// Metrics is the registry; nil means that of controller-runtime.
 	Metrics prometheus.Registerer
 }
@@ -126,14 +134,18 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	if err := mgr.Add(&installation.Kinds{Discovery: resources, Publisher: made.Publisher}); err != nil {
 		return nil, err
 	}
-	forward := &installation.Forward{Client: mgr.GetClient(), Config: o.Config, Publisher: made.Publisher}
-	if err := mgr.Add(forward); err != nil {
-		return nil, err
+	for _, r := range []manager.Runnable{
+		&installation.Forward{Client: mgr.GetClient(), Config: o.Config, Publisher: made.Publisher},
+		&probe.Prober{Config: cfg, Namespace: o.Config.Namespace, Interval: o.ProbeInterval},
+	} {
+		if err := mgr.Add(r); err != nil {
+			return nil, err
+		}
 	}
 	keeper.Receiver, keeper.Events = o.Receiver, mgr.GetEventRecorder("certificates")
 	poller := &trail.Poller{
 		Client: mgr.GetClient(), Receiver: o.Receiver, Installation: made, DenyHosts: api.hosts, Clock: o.Clock,
-		Interval: o.PollReceiver, Abandoned: trail.NewAbandoned(),
+		Interval: o.PollReceiver, Abandoned: trail.NewAbandoned(), ProbeLag: cmp.Or(o.ProbeLag, auditpolicy.ProbeLag),
 		Report: &trail.Report{
 			Client: mgr.GetClient(), Namespace: o.Config.Namespace, APIServers: o.Config.Receiver.APIServers, Clock: o.Clock,
 		},

@@ -2,6 +2,7 @@ package trail
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/controllers/installation"
+	"github.com/trail-operator/trail-operator/internal/auditpolicy"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
@@ -38,6 +40,8 @@ type Poller struct {
 	Abandoned prometheus.Counter
 	// Report is told what the receiver answers; nil for nobody.
 	Report *Report
+	// ProbeLag is how long what a probe called may take to arrive.
+	ProbeLag time.Duration
 
 	kinds   []subscription
 	last    atomic.Pointer[receiverstatus.Status] // nil: the receiver does not answer
@@ -64,6 +68,15 @@ func (p *Poller) subscribe(kind Kind) <-chan event.GenericEvent {
 
 // status is the receiver's last answer, nil when it does not answer.
 func (p *Poller) status() *receiverstatus.Status { return p.last.Load() }
+
+// gaps are the calls that API servers do not send, by what the receiver says.
+func (p *Poller) gaps(now time.Time) []auditpolicy.Gap {
+	s := p.status()
+	if s == nil {
+		return nil
+	}
+	return auditpolicy.Gaps(s.Intake.Sources, p.ProbeLag, now)
+}
 
 // denied are the addresses that no endpoint may be.
 func (p *Poller) denied() []string {
@@ -148,7 +161,8 @@ func (p *Poller) poll(ctx context.Context, log logr.Logger) {
 	}
 	p.last.Store(s)
 	p.report(log, s)
-	p.around = strings.Join(append(slices.Clone(p.denied()), p.expired, p.Installation.Certificates().Expiring(p.Clock.Now())), "\n")
+	now := p.Clock.Now()
+	p.around = strings.Join(append(slices.Clone(p.denied()), p.expired, p.Installation.Certificates().Expiring(now), fmt.Sprint(p.gaps(now))), "\n")
 	p.Report.publish(ctx, log, s, err)
 	views := map[types.UID]view{}
 	for _, sub := range p.kinds {

@@ -60,6 +60,7 @@ func (r *Reconciler) newScope(t *v1alpha1.Trail) *scope {
 			Receiver: r.Poller.status(),
 			Expired:  r.Installation.Certificates().Expired(now),
 			Expiring: r.Installation.Certificates().Expiring(now),
+			Gaps:     r.Poller.gaps(now),
 		},
 	}
 }

@@ -38,6 +38,7 @@ func (s *scope) selectEvents(ctx context.Context) error {
 		s.selection = s.rendered.Selection
 	}
 	s.seen.Selection = receiverconfig.SelectionSHA256(s.selection)
+	s.seen.Classes = selector.Classes(s.selection)
 	return nil
 }
 

@@ -121,7 +121,14 @@ func (o *Observation) receiving() state {
 	case o.Receiver.Intake.Received == 0 && len(o.Receiver.Intake.Sources) == 0:
 		return no(v1alpha1.ReasonNoAPIServer, "No API server has sent an event yet. Configure the audit webhook of each as `kubectl trail webhook-config --apiserver NAME` prints it.")
 	}
-	return yes(v1alpha1.ReasonConfigurationInForce, "The receiver records this generation from position %d on.", o.entry().StartPosition)
+	missing, asked := o.missing()
+	if asked {
+		return no(v1alpha1.ReasonPolicyTooSmall, "%s", missing)
+	}
+	if missing != "" {
+		missing = " " + missing
+	}
+	return yes(v1alpha1.ReasonConfigurationInForce, "The receiver records this generation from position %d on.%s", o.entry().StartPosition, missing)
 }
 
 func (o *Observation) delivering() state {

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/auditpolicy"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
@@ -70,6 +71,27 @@ func TestConditions(t *testing.T) {
 				"Ready": "Unknown Pending", "BucketReady": "Unknown Pending", "Receiving": "Unknown Pending",
 				"Delivering": "Unknown Pending", "DigestsCurrent": "Unknown Pending", "Reconciling": "True ConfigurationSent",
 			},
+		},
+		"no reads, which it asks for": {
+			func(o *Observation) {
+				o.Classes = map[receiverstatus.Class]bool{receiverstatus.ClassRead: true}
+				o.Gaps = []auditpolicy.Gap{{APIServer: "cp-1", Class: receiverstatus.ClassRead}}
+			},
+			map[string]string{"Ready": "False AuditPolicyTooSmall", "Receiving": "False AuditPolicyTooSmall"},
+		},
+		"no reads, which come with the rest": {
+			func(o *Observation) {
+				o.Classes = map[receiverstatus.Class]bool{receiverstatus.ClassRead: false, receiverstatus.ClassWrite: true}
+				o.Gaps = []auditpolicy.Gap{{APIServer: "cp-1", Class: receiverstatus.ClassRead}}
+			},
+			nil,
+		},
+		"no reads, which it does not select": {
+			func(o *Observation) {
+				o.Classes = map[receiverstatus.Class]bool{receiverstatus.ClassWrite: true}
+				o.Gaps = []auditpolicy.Gap{{APIServer: "cp-1", Class: receiverstatus.ClassRead}}
+			},
+			nil,
 		},
 		"no file yet": {
 			func(o *Observation) { o.Receiver.Trails[0].LastDelivery, o.Receiver.Trails[0].LastDigest = nil, nil },

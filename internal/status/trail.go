@@ -6,6 +6,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/auditpolicy"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
@@ -28,6 +29,10 @@ type Observation struct {
 	// Selection is receiverconfig.SelectionSHA256 of the selection that was
 	// rendered; empty when none was, and the receiver's does not matter.
 	Selection string
+	// Classes are selector.Classes of the selection, and Gaps auditpolicy.Gaps of
+	// what the receiver says.
+	Classes map[receiverstatus.Class]bool
+	Gaps    []auditpolicy.Gap
 	// Receiver is its last answer; nil when it does not answer.
 	Receiver *receiverstatus.Status
 	// Expired says which certificate of the installation has expired, and what
