@@ -34,7 +34,8 @@ import (
 // +kubebuilder:rbac:groups=trail-operator.io,resources=trails/status,verbs=patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 // +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=events,verbs=create;patch
-// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=trail-operator-system,resources=leases,verbs=get;create;update
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=trail-operator-system,resources=leases,verbs=create
+// +kubebuilder:rbac:groups=coordination.k8s.io,namespace=trail-operator-system,resources=leases,resourceNames=trail-operator-leader,verbs=get;update
 
 const (
 	// flushTimeout is how long a deleted trail may take to deliver what is left.
@@ -71,9 +72,10 @@ type Reconciler struct {
 	// Poller knows the receiver's last answer. It is shared by all kinds.
 	Poller *Poller
 
-	places  places
-	buckets bucketChecks
-	writes  writes
+	places    places
+	buckets   bucketChecks
+	writes    writes
+	deletions deletions
 }
 
 // NewAbandoned makes the counter of trails that were given up.

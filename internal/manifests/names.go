@@ -7,8 +7,9 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Names of the objects of one installation, all in its namespace.
 const (
-	// LeaseName is the Lease of the manager that leads.
-	LeaseName = "trail-operator-manager"
+	// LeaseName is the Lease of the manager that leads. No ConfigMap that kustomize
+	// generates has this name: it would be changed in the Role, too.
+	LeaseName = "trail-operator-leader"
 	// InstallationName is the ConfigMap that says what this installation is.
 	InstallationName = "trail-installation"
 	// IntakeCAName is the Secret with the CA that issues all certificates below,

@@ -66,7 +66,7 @@ func StateOf(s *receiverstatus.Status) *ReceiverState {
 	state := &ReceiverState{
 		Started: second(s.Started), Generation: s.Generation,
 		ConfigError: strings.ToValidUTF8(s.ConfigError[:min(len(s.ConfigError), maxError)], ""),
-		Full: s.Spool.Full, Damaged: s.Spool.Damaged, Quarantined: s.Intake.Quarantined,
+		Full:        s.Spool.Full, Damaged: s.Spool.Damaged, Quarantined: s.Intake.Quarantined,
 	}
 	for _, from := range s.Intake.Sources[:min(len(s.Intake.Sources), maxSources)] {
 		state.Sources = append(state.Sources, ReceiverStateSource{from.APIServer, second(from.LastPost)})

@@ -85,7 +85,7 @@ func fail(err error) int {
 // command runs a program and returns its output; the error has what it said.
 func command(t *testing.T, stdin []byte, path string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), path, args...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), path, args...) // cleanups run some, too
 	home := filepath.Dir(kubeconfig)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "HOME="+home, "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
 	cmd.Stdin = bytes.NewReader(stdin)

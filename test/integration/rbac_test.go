@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"strings"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -41,14 +42,22 @@ func TestManagerWritesOnlyWhatIsItsOwn(t *testing.T) {
 	}
 	may(t, "secrets", "", "create", true)
 	may(t, "configmaps", "", "create", true)
+	for name, ours := range map[string]bool{manifests.LeaseName: true, "another": false} {
+		for _, verb := range []string{"get", "update", "patch", "delete", "list", "watch"} {
+			may(t, "leases.coordination.k8s.io", name, verb, ours && (verb == "get" || verb == "update"))
+		}
+	}
+	may(t, "leases.coordination.k8s.io", "", "create", true)
 }
 
-// may asks the API server whether the manager may do something in its namespace.
+// may asks the API server whether the manager may do something in its namespace
+// with a resource, which is followed by its group.
 func may(t *testing.T, resource, name, verb string, want bool) {
 	t.Helper()
+	plural, group, _ := strings.Cut(resource, ".")
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: managerUser, Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + installed},
-		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: installed, Resource: resource, Name: name, Verb: verb},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: installed, Group: group, Resource: plural, Name: name, Verb: verb},
 	}}
 	if err := admin.Create(t.Context(), review); err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ var harms = map[string]struct {
 	"an older CRD":    {older, Warning, linkKinds, "trails.trail-operator.io: the cluster's fields differ", "upgrade the installation"},
 	"no manager":      {func(w *world) { w.absent = []string{"Deployment/trail-manager"} }, Problem, linkManager, "there is no Deployment trail-manager", "--operator-namespace"},
 	"manager down":    {func(w *world) { w.deployment.Status.Conditions[0].Status = corev1.ConditionFalse }, Problem, linkManager, "is not available", "describe pods"},
-	"never led":       {func(w *world) { w.absent = []string{"Lease/trail-operator-manager"} }, Problem, linkManager, "no manager has ever led", "logs"},
+	"never led":       {func(w *world) { w.absent = []string{"Lease/" + manifests.LeaseName} }, Problem, linkManager, "no manager has ever led", "logs"},
 	"lost its lead":   {func(w *world) { w.lease.Spec.RenewTime.Time = clitest.Now.Add(-time.Minute) }, Problem, linkManager, "was not renewed", "logs"},
 	"released":        {func(w *world) { w.lease.Spec.HolderIdentity = ptr.To("") }, Problem, linkManager, "no manager leads", "logs"},
 	"not set up":      {func(w *world) { w.absent = []string{"ConfigMap/trail-installation"} }, Problem, linkManager, "has not set up the installation", "logs"},
