@@ -17,7 +17,7 @@ const sweepInterval = time.Minute
 // finalizer off by hand. The receiver would record for them for ever.
 type sweeper struct {
 	last  time.Time
-	since map[string]time.Time // when each was first missed
+	since map[string]time.Time // when each was first missed; it is ended at the second look
 }
 
 func (w *sweeper) sweep(ctx context.Context, log logr.Logger, p *Poller, s *receiverstatus.Status) {
@@ -37,8 +37,9 @@ func (w *sweeper) sweep(ctx context.Context, log logr.Logger, p *Poller, s *rece
 			continue
 		}
 		first, ok := w.since[uid]
-		if !ok {
-			first = now
+		if !ok { // it may have been rendered after the trails were listed
+			missing[uid] = now
+			continue
 		}
 		missing[uid] = first
 		if err := end(ctx, p, s, uid, now.Sub(first)); err != nil {
