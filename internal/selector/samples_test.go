@@ -65,6 +65,8 @@ func goldenFacts(t *testing.T) map[string]record.Facts {
 	add("rolebinding-create", "CreateRoleBinding", "rbac.authorization.k8s.io", "rbac.authorization.k8s.io::RoleBinding", admin)
 	add("webhook-delete", "DeleteValidatingWebhookConfiguration", "admissionregistration.k8s.io", "admissionregistration.k8s.io::ValidatingWebhookConfiguration", admin)
 	add("ingress-status", "UpdateIngressStatus", "networking.k8s.io", "networking.k8s.io::Ingress", controller+"ingress")
+	add("secret-by-kubelet", "GetSecret", "core.k8s.io", "core::Secret", node)
+	add("anonymous-call", "CreateConfigMap", "core.k8s.io", "core::ConfigMap", "arn:k8s:iam:"+account+"user/system:anonymous")
 	add("trail-suspend", "PatchTrail", "trail-operator.io", "trail-operator.io::Trail", admin)
 	return facts
 }
@@ -109,8 +111,8 @@ func TestSamples(t *testing.T) {
 		"exec-and-attach":      one(sessions),
 		"everything-but-noise": func(name string, _ record.Facts) bool { return !one(noise, data)(name, record.Facts{}) },
 		"security-relevant": func(name string, f record.Facts) bool {
-			return secrets(name, f) || one(rights, sessions, []string{
-				"webhook-delete", "trail-suspend", "namespace-create", "namespace-delete", "namespace-finalize", "node-cordon",
+			return secrets(name, f) && f.EventType == record.TypeAPICall || one(rights, sessions, []string{
+				"anonymous-call", "webhook-delete", "trail-suspend", "namespace-create", "namespace-delete", "namespace-finalize", "node-cordon",
 			})(name, f)
 		},
 	} {
