@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +52,12 @@ type world struct {
 // newWorld starts all of it. organization may be empty.
 func newWorld(t *testing.T, organization string) *world {
 	t.Helper()
+	return newWorldOf(t, organization, auditpolicy.Standard)
+}
+
+// newWorldOf starts all of it with an audit policy.
+func newWorldOf(t *testing.T, organization string, policy auditpolicy.Profile) *world {
+	t.Helper()
 	w := &world{t: t, metrics: prometheus.NewRegistry(), auditLog: filepath.Join(t.TempDir(), "audit.log"), stop: func() {}}
 	var err error
 	if w.s3, err = testenv.StartVersityGW(context.Background(), t.TempDir(), testenv.S3Options{Log: t.Output()}); err != nil {
@@ -74,17 +81,15 @@ func newWorld(t *testing.T, organization string) *world {
 	w.receiver = l.Addr().String()
 	w.startReceiver(l)
 	w.startManager(organization)
-	w.connect()
+	w.connectWith(policy)
 	return w
 }
 
 // startManager runs a manager with its own permissions, in place of the one
 // that runs.
 func (w *world) startManager(organization string) {
-	t := w.t
-	t.Helper()
-	w.stop()
-	c, err := managerconfig.Parse(fmt.Appendf(nil, `
+	w.t.Helper()
+	w.startManagerWith(fmt.Sprintf(`
 apiVersion: config.trail-operator.io/v1alpha1
 kind: ManagerConfig
 account: "000000000042"
@@ -96,6 +101,13 @@ allowedAddresses: [127.0.0.1]
 metricsBindAddress: "0"
 healthBindAddress: "127.0.0.1:0"
 `, organization, installed, w.receiver))
+}
+
+func (w *world) startManagerWith(config string) {
+	t := w.t
+	t.Helper()
+	w.stop()
+	c, err := managerconfig.Parse([]byte(config))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,6 +118,7 @@ healthBindAddress: "127.0.0.1:0"
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := controllers.NewManager(ctx, cfg, controllers.Options{
 		Config: c, Open: minio.NewManaged, PollReceiver: 200 * time.Millisecond, Metrics: prometheus.NewRegistry(),
+		ProbeInterval: 2 * time.Second, ProbeLag: 5 * time.Second,
 	})
 	if err != nil {
 		cancel()
@@ -124,8 +137,8 @@ healthBindAddress: "127.0.0.1:0"
 }
 
 // startReceiver runs a receiver whose folder follows the Secrets, as a kubelet
-// makes it.
-func (w *world) startReceiver(l net.Listener) {
+// makes it. It ends with the test, or before.
+func (w *world) startReceiver(l net.Listener) (stop func()) {
 	t := w.t
 	t.Helper()
 	dir := t.TempDir()
@@ -149,13 +162,15 @@ func (w *world) startReceiver(l net.Listener) {
 		}
 	}()
 	go func() { done <- r.Run(ctx, l) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		<-mounted
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
+	return stop
 }
 
 // mount writes the configuration folder; a half of it is read again later.
@@ -189,9 +204,14 @@ func (w *world) mount(ctx context.Context, dir string) {
 
 // connect makes the API server send its events, with what the manager issued.
 func (w *world) connect() {
+	w.t.Helper()
+	w.connectWith(auditpolicy.Standard)
+}
+
+func (w *world) connectWith(profile auditpolicy.Profile) {
 	t := w.t
 	t.Helper()
-	policy, err := auditpolicy.Standard.YAML()
+	policy, err := profile.YAML()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,13 +219,7 @@ func (w *world) connect() {
 	if err := w.admin.Get(t.Context(), client.ObjectKey{Namespace: installed, Name: manifests.APIServerCertName("cp-1")}, secret); err != nil {
 		t.Fatal(err)
 	}
-	ca, pair := manifests.ReadCertificate(secret)
-	hook, err := auditpolicy.Webhook{
-		URL: "https://" + w.receiver, Account: "000000000042", APIServer: "cp-1", CA: ca, Cert: pair.Cert, Key: pair.Key,
-	}.Kubeconfig()
-	if err != nil {
-		t.Fatal(err)
-	}
+	hook := secret.Data[manifests.KeyKubeconfig]
 	err = w.cp.RestartAPIServer(t.Context(), func(o *testenv.Options) {
 		o.AuditPolicy, o.AuditWebhookConfig, o.AuditLog = policy, hook, w.auditLog
 	})
