@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -345,4 +346,32 @@ func TestBucketIsObserved(t *testing.T) {
 	// A protection that is asked for and not there stops it.
 	update(t, trail, func(t *v1alpha1.Trail) { t.Spec.Destination.Versioning = v1alpha1.VersioningEnabled })
 	condition(t, trail, "BucketReady", "False ProtectionMissing", "spec.destination.versioning")
+}
+
+// TestBucketIsSharedAtOnce: S3 writes all rules and tags of a bucket at once, so
+// trails that begin together take turns, and none loses what it has set.
+func TestBucketIsSharedAtOnce(t *testing.T) {
+	e := startOn(t, testenv.StartMinIO, testenv.S3Options{})
+	ns, bucket := e.tenant(t, "at-once", e.owner()), "at-once"
+	var trails []*v1alpha1.Trail
+	want := map[string][2]int32{}
+	for i := range 5 {
+		name := "trail-" + strconv.Itoa(i)
+		want["at-once/"+name+"/"+account+"CloudTrail/"] = [2]int32{int32(100 + i), 0}
+		trails = append(trails, create(t, ns, func(t *v1alpha1.Trail) {
+			t.Name = name
+			d := &t.Spec.Destination
+			d.Endpoint, d.Lifecycle = e.server.Endpoint, &v1alpha1.Lifecycle{ExpireAfterDays: int32(100 + i)}
+			d.Tags = []v1alpha1.Tag{{Key: name, Value: "x"}}
+		}))
+	}
+	for _, trail := range trails {
+		condition(t, trail, "BucketReady", "True PrefixClaimed")
+	}
+	if d := cmp.Diff(want, e.expiries(t, bucket)); d != "" {
+		t.Error(d)
+	}
+	if v, err := e.sdk().GetBucketTagging(t.Context(), &s3.GetBucketTaggingInput{Bucket: &bucket}); err != nil || len(v.TagSet) != 5 {
+		t.Errorf("tags: %+v, %v", v, err)
+	}
 }
