@@ -2,6 +2,7 @@ package installation
 
 import (
 	"bytes"
+	"flag"
 	"slices"
 	"strings"
 	"testing"
@@ -227,6 +228,11 @@ func TestKeepsWhatOthersAdd(t *testing.T) {
 // however late the kubelet is: an API server with a file that was once the
 // newest is served, and the manager reaches the receiver.
 func TestAnyOrder(t *testing.T) {
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue { // they are slow
+		if err := checks.Value.Set("15"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	all := []string{"cp-1", "cp-2"}
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t, all...)

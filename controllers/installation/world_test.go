@@ -117,7 +117,9 @@ func (w *world) restart() {
 	w.Helper()
 	w.manager = w.newManager(w.manager.config.Receiver.APIServers)
 	w.manager.receiverStatus = nil
-	w.keep()
+	for w.manager.in.certificates.Load() == nil { // it begins again when it fails
+		w.keep()
+	}
 	w.manager.receiverStatus = w.status
 }
 
