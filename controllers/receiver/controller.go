@@ -39,7 +39,7 @@ import (
 // +kubebuilder:rbac:groups=networking.k8s.io,namespace=trail-operator-system,resources=networkpolicies,resourceNames=trail-receiver,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=persistentvolumeclaims,resourceNames=data-trail-receiver-0,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups=monitoring.coreos.com,namespace=trail-operator-system,resources=servicemonitors,verbs=create
-// +kubebuilder:rbac:groups=monitoring.coreos.com,namespace=trail-operator-system,resources=servicemonitors,resourceNames=trail-receiver,verbs=patch;delete
+// +kubebuilder:rbac:groups=monitoring.coreos.com,namespace=trail-operator-system,resources=servicemonitors,resourceNames=trail-receiver,verbs=get;patch;delete
 
 // again is how often everything is applied when nothing calls for it:
 // ServiceMonitors are not watched, and their kind may come later.

@@ -111,6 +111,10 @@ func (r *Reconciler) serviceMonitor(ctx context.Context) error {
 	u.SetGroupVersionKind(kind)
 	u.SetNamespace(r.Objects.Namespace)
 	u.SetName(manifests.ReceiverName)
+	err = r.Client.Get(ctx, r.key(manifests.ReceiverName), u)
+	if err != nil || !manifests.IsOurs(u) {
+		return client.IgnoreNotFound(err)
+	}
 	return client.IgnoreNotFound(r.Client.Delete(ctx, u))
 }
 

@@ -43,6 +43,8 @@ const (
 	// pollSecrets is how often a trail is looked at when nothing calls for it:
 	// the operator may not watch the Secrets of tenants.
 	pollSecrets = time.Minute
+	// startWait is how long a trail waits for the receiver's first answer.
+	startWait = time.Second
 	// workers reconcile at once, so that a bucket that does not answer holds
 	// up few others.
 	workers = 16
@@ -101,6 +103,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // Reconcile brings one trail a step further.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (result ctrl.Result, err error) {
+	if r.Poller.starting() {
+		return ctrl.Result{RequeueAfter: jitter(startWait)}, nil
+	}
 	t, err := r.Kind.Get(ctx, r.Client, req.NamespacedName)
 	if err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)

@@ -206,3 +206,30 @@ func TestSweepLooksTwice(t *testing.T) {
 		t.Errorf("a trail that is gone goes on (%v): %+v", ok, got)
 	}
 }
+
+// TestNobodyIsToldBeforeTheReceiverIsAsked: at its start the manager does not know
+// yet whether the receiver answers.
+func TestNobodyIsToldBeforeTheReceiverIsAsked(t *testing.T) {
+	l := newLifetime(t, static)
+	l.Poller.subscribe(Namespaced{})
+	l.Poller.Receiver, l.Poller.Clock, l.Poller.Client, l.Poller.Installation = answering{}, l.clock, l.Client, l.Installation
+	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(l.trail)}
+	look := func() v1alpha1.TrailStatus {
+		result, err := l.Reconcile(t.Context(), request)
+		if err != nil || result.RequeueAfter == 0 {
+			t.Fatalf("it is not looked at again: %+v, %v", result, err)
+		}
+		var now v1alpha1.Trail
+		if err := l.Client.Get(t.Context(), request.NamespacedName, &now); err != nil {
+			t.Fatal(err)
+		}
+		return now.Status
+	}
+	if got := look(); len(got.Conditions) > 0 || len(l.told.reasons) > 0 {
+		t.Errorf("conditions %v, Events %v", got.Conditions, l.told.reasons)
+	}
+	l.Poller.poll(t.Context(), logr.Discard())
+	if got := look(); len(got.Conditions) == 0 {
+		t.Error("no condition after the receiver has answered")
+	}
+}

@@ -41,23 +41,23 @@ func (s *scope) admit(ctx context.Context) error {
 	if s.rendered != nil || s.trail.IsOrganizationTrail() { // only tenants are limited
 		return nil
 	}
-	s.places.mu.Lock()
-	defer s.places.mu.Unlock()
-	var all v1alpha1.TrailList
-	if err := s.Client.List(ctx, &all, client.InNamespace(s.trail.Namespace)); err != nil {
+	all, err := s.inNamespace(ctx, s.trail.Namespace)
+	if err != nil {
 		return fmt.Errorf("counting the trails of the namespace: %w", err)
 	}
 	uids, err := s.Installation.Publisher.UIDs(ctx)
 	if err != nil {
 		return err
 	}
+	s.places.mu.Lock()
+	defer s.places.mu.Unlock()
 	rendered := func(uid types.UID) bool {
 		_, ok := slices.BinarySearch(uids, string(uid))
 		return ok
 	}
 	before := 0
-	for i := range all.Items {
-		t := &all.Items[i]
+	for i := range all {
+		t := &all[i]
 		if t.UID != s.trail.UID && (s.places.given[t.UID] || rendered(t.UID) || older(t, s.trail)) {
 			before++
 		}
@@ -78,6 +78,14 @@ func (s *scope) admit(ctx context.Context) error {
 	return nil
 }
 
+// inNamespace lists the trails of a namespace as the cache has them, of which a
+// tenant may have made thousands: they must not be changed.
+func (r *Reconciler) inNamespace(ctx context.Context, namespace string) ([]v1alpha1.Trail, error) {
+	var all v1alpha1.TrailList
+	err := r.Client.List(ctx, &all, client.InNamespace(namespace), client.UnsafeDisableDeepCopy)
+	return all.Items, err
+}
+
 func older(a, b *v1alpha1.Trail) bool {
 	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name)) < 0
 }
@@ -90,13 +98,13 @@ func (r *Reconciler) siblings() handler.EventHandler {
 		if e.Object.GetNamespace() == "" {
 			return
 		}
-		var all v1alpha1.TrailList
-		if err := r.Client.List(ctx, &all, client.InNamespace(e.Object.GetNamespace())); err != nil {
+		all, err := r.inNamespace(ctx, e.Object.GetNamespace())
+		if err != nil {
 			logf.FromContext(ctx).Error(err, "Cannot list the trails beside one that is gone")
 			return
 		}
-		for i := range all.Items {
-			queue.Add(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&all.Items[i])})
+		for i := range all {
+			queue.Add(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(&all[i])})
 		}
 	}}
 }

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	clocktesting "k8s.io/utils/clock/testing"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
@@ -25,7 +26,11 @@ type listing struct {
 	trails []v1alpha1.Trail
 }
 
-func (l *listing) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
+func (l *listing) List(_ context.Context, into client.ObjectList, options ...client.ListOption) error {
+	o := (&client.ListOptions{}).ApplyOptions(options)
+	if !ptr.Deref(o.UnsafeDisableDeepCopy, false) {
+		return errors.New("a tenant may have thousands of trails: they must not be copied")
+	}
 	into.(*v1alpha1.TrailList).Items = l.trails
 	return nil
 }

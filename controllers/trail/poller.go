@@ -45,6 +45,7 @@ type Poller struct {
 
 	kinds   []subscription
 	last    atomic.Pointer[receiverstatus.Status] // nil: the receiver does not answer
+	asked   atomic.Bool                           // once
 	views   map[types.UID]view
 	sweeper sweeper
 	// around is what concerns all trails and is not of the receiver.
@@ -68,6 +69,10 @@ func (p *Poller) subscribe(kind Kind) <-chan event.GenericEvent {
 
 // status is the receiver's last answer, nil when it does not answer.
 func (p *Poller) status() *receiverstatus.Status { return p.last.Load() }
+
+// starting reports whether the receiver has not been asked yet: whether it
+// answers is not known, and nobody should be told that it does not.
+func (p *Poller) starting() bool { return len(p.kinds) > 0 && !p.asked.Load() }
 
 // gaps are the calls that API servers do not send, by what the receiver says.
 func (p *Poller) gaps(now time.Time) []auditpolicy.Gap {
@@ -160,6 +165,7 @@ func (p *Poller) poll(ctx context.Context, log logr.Logger) {
 		s = nil
 	}
 	p.last.Store(s)
+	p.asked.Store(true)
 	p.report(log, s)
 	now := p.Clock.Now()
 	p.around = strings.Join(append(slices.Clone(p.denied()), p.expired, p.Installation.Certificates().Expiring(now), fmt.Sprint(p.gaps(now))), "\n")

@@ -170,6 +170,9 @@ func (o *Observation) digests() state {
 	case e.DigestError != nil:
 		return o.failure(e.DigestError)
 	case e.LastDigest == nil || (e.Head != nil && e.Head.Final && !o.stopped()):
+		if start := o.Trail.Status.StartLoggingTime; start != nil && !o.stopped() && o.Now.Sub(start.Time) > digestGrace {
+			return no(v1alpha1.ReasonDigestLate, "There is no digest, and the first hour is long over. Check the receiver and its log.")
+		}
 		return unknown(v1alpha1.ReasonFirstDigestPending, "The first digest comes when its hour is over.")
 	case !o.stopped() && o.Now.Sub(*e.LastDigest) > digestGrace:
 		return no(v1alpha1.ReasonDigestLate, "The newest digest is more than an hour late. Check the receiver and its log.")

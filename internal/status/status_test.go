@@ -173,6 +173,13 @@ func TestConditions(t *testing.T) {
 			func(o *Observation) { o.Receiver.Trails[0].LastDigest = at(-91 * time.Minute) },
 			map[string]string{"Ready": "False DigestLate", "DigestsCurrent": "False DigestLate"},
 		},
+		"no digest after hours": {
+			func(o *Observation) {
+				o.Receiver.Trails[0].LastDigest = nil
+				o.Trail.Status.StartLoggingTime = &metav1.Time{Time: *at(-91 * time.Minute)}
+			},
+			map[string]string{"Ready": "False DigestLate", "DigestsCurrent": "False DigestLate"},
+		},
 		"resumed after days": {
 			func(o *Observation) {
 				o.Receiver.Trails[0].LastDigest, o.Receiver.Trails[0].Head.Final = at(-99*time.Hour), true
