@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
+	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/controllers/trail"
 	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
 	"github.com/trail-operator/trail-operator/internal/receiver"
@@ -98,7 +99,7 @@ func TestReceiverMetrics(t *testing.T) {
 
 func TestManagerMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(trail.NewAbandoned())
+	registry.MustRegister(trail.NewAbandoned(), installation.NewExpiry())
 	compare(t, described(t, registry), listed(t, "Manager"))
 }
 
