@@ -59,7 +59,7 @@ type Workload struct {
 	// ServiceAccountAnnotations are added to the ServiceAccount of the pod, such
 	// as the role that a cloud gives it. It has no token for the API server.
 	ServiceAccountAnnotations map[string]string `json:"serviceAccountAnnotations,omitempty"`
-	// Env are environment variables of the container, such as HTTPS_PROXY.
+	// Env are environment variables of the container.
 	Env []corev1.EnvVar `json:"env,omitempty"`
 
 	// MetricsPort serves /metrics, /healthz and /readyz without TLS; 0 means 8080.

@@ -44,7 +44,7 @@ func advice(t *v1alpha1.Trail, reason, code string) string {
 	case v1alpha1.ReasonCertificateNotTrusted:
 		return fmt.Sprintf("The certificate of the server %s has expired, is for another name, or comes from a CA that is not trusted. Renew it, or put its CA into spec.destination.ca.", server(t))
 	case v1alpha1.ReasonAddressNotAllowed:
-		return fmt.Sprintf("The server %s is at an address that trails may not use: loopback, link-local or the API server. Use another endpoint, or ask the installer to add it to allowedAddresses.", server(t))
+		return fmt.Sprintf("The server %s is at an address that trails may not use: loopback, link-local or the API server. Use another endpoint. For one that is loopback or link-local, ask the installer to add it to allowedAddresses.", server(t))
 	case v1alpha1.ReasonClockSkew:
 		return fmt.Sprintf("The clock of the server %s differs from ours by more than five minutes. Set the one that is wrong.", server(t))
 	case v1alpha1.ReasonThrottled:
