@@ -106,7 +106,7 @@ func newEnvironment(ctx context.Context, t *testing.T) *environment {
 		}
 	}
 	defer func() {
-		if t.Failed() {
+		if t.Failed() && interrupted.Err() == nil {
 			e.explain(t)
 		}
 	}()
