@@ -298,7 +298,7 @@ func TestCloudTrailForm(t *testing.T) {
 			}
 			err = owner.SetPolicy(t.Context(), merged)
 			var refused *objectstore.Error
-			if !errors.As(err, &refused) || refused.Code != "MalformedPolicy" {
+			if !errors.As(err, &refused) || refused.Code != "MalformedPolicy" || refused.Status != 400 {
 				t.Errorf("it was refused by now: %v", err)
 			}
 			if after, err := owner.Policy(t.Context()); err != nil || after != "" {
