@@ -1,6 +1,7 @@
 package receiverclient
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -122,6 +123,51 @@ func TestRecordIsNotDurable(t *testing.T) {
 	c, _ := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
 	if err := c.Record(t.Context(), record.OwnEvent{}); err == nil {
 		t.Error("an answer that does not say durable was taken for one")
+	}
+}
+
+// TestUse: another certificate of another CA is used from the next call on, and
+// one that cannot be used leaves the last one in use.
+func TestUse(t *testing.T) {
+	var serials []string
+	c, ca := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		serials = append(serials, r.TLS.PeerCertificates[0].SerialNumber.String())
+		write(w, "{}")
+	})
+	call := func() {
+		t.Helper()
+		if _, err := c.Status(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call()
+	next, err := ca.IssueClient(time.Now(), receiverconfig.ManagerCommonName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := pki.NewCA("other", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := append(bytes.Clone(other.Cert), ca.Cert...)
+	for range 2 {
+		if err := c.Use(both, next); err != nil {
+			t.Fatal(err)
+		}
+		call()
+	}
+	if c.Use(both, pki.KeyPair{}) == nil || c.Use(nil, other) == nil {
+		t.Error("what cannot be used was accepted")
+	}
+	call()
+	if len(serials) != 4 || serials[0] == serials[1] || serials[1] != serials[2] || serials[2] != serials[3] {
+		t.Errorf("certificates in use: %v", serials)
+	}
+	if err := c.Use(other.Cert, next); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Status(t.Context()); err == nil {
+		t.Error("a receiver of a CA that is not trusted any more is called")
 	}
 }
 
