@@ -11,9 +11,9 @@ import (
 	"iter"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -29,6 +29,9 @@ const SidecarSuffix = ".metadata.json"
 type Folder struct {
 	root *os.Root
 	fsys fs.FS
+
+	mu         sync.Mutex
+	subfolders map[string]*subfolder
 }
 
 // OpenFolder opens a folder. Nothing outside of it is ever read, whatever keys
@@ -38,11 +41,16 @@ func OpenFolder(dir string) (*Folder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the folder: %w", err)
 	}
-	return &Folder{root: root, fsys: root.FS()}, nil
+	return &Folder{root: root, fsys: root.FS(), subfolders: map[string]*subfolder{}}, nil
 }
 
 // Close releases the folder. Nothing was written, so nothing can go wrong.
-func (f *Folder) Close() { _ = f.root.Close() }
+func (f *Folder) Close() {
+	for _, s := range f.subfolders {
+		_ = s.root.Close()
+	}
+	_ = f.root.Close()
+}
 
 // sidecar is the part of head-object's answer that we use.
 type sidecar struct {
@@ -68,22 +76,6 @@ func (f *Folder) Get(_ context.Context, key string) (io.ReadCloser, objectstore.
 		return nil, objectstore.Info{}, err
 	}
 	return file, info, nil
-}
-
-// open opens a regular file. The kind of file is looked at before it is opened:
-// opening a named pipe would wait for ever. fs.Stat refuses keys that are no paths.
-func (f *Folder) open(key string) (*os.File, error) {
-	stat, err := fs.Stat(f.fsys, key)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, objectstore.ErrNotExist
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !stat.Mode().IsRegular() {
-		return nil, objectstore.ErrNotExist
-	}
-	return f.root.Open(filepath.FromSlash(key))
 }
 
 func (f *Folder) addSidecar(info *objectstore.Info) error {
@@ -164,6 +156,12 @@ func (w *walk) folder(ctx context.Context, dir string, depth int) error {
 		return e.Name()
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(sortName(a), sortName(b)) })
+	sidecars := map[string]bool{}
+	for _, e := range entries {
+		if of, ok := strings.CutSuffix(e.Name(), SidecarSuffix); ok {
+			sidecars[of] = true
+		}
+	}
 	for _, e := range entries {
 		key := path.Join(dir, e.Name())
 		if e.IsDir() {
@@ -174,7 +172,7 @@ func (w *walk) folder(ctx context.Context, dir string, depth int) error {
 			}
 			continue
 		}
-		if err := w.file(key, e); err != nil {
+		if err := w.file(key, e, sidecars[e.Name()]); err != nil {
 			return err
 		}
 	}
@@ -189,7 +187,7 @@ func (w *walk) wanted(sub string) bool {
 	return sub > w.startAfter || strings.HasPrefix(w.startAfter, sub)
 }
 
-func (w *walk) file(key string, e fs.DirEntry) error {
+func (w *walk) file(key string, e fs.DirEntry, sidecar bool) error {
 	if !e.Type().IsRegular() || strings.HasSuffix(key, SidecarSuffix) ||
 		!strings.HasPrefix(key, w.prefix) || key <= w.startAfter {
 		return nil
@@ -199,10 +197,12 @@ func (w *walk) file(key string, e fs.DirEntry) error {
 		return err
 	}
 	info := objectstore.Info{Key: key, Size: stat.Size(), Modified: stat.ModTime()}
-	if err := w.f.addSidecar(&info); err != nil {
-		return err
+	if sidecar {
+		if err := w.f.addSidecar(&info); err != nil {
+			return err
+		}
+		info.Metadata = nil
 	}
-	info.Metadata = nil
 	if !w.yield(info, nil) {
 		return errStop
 	}

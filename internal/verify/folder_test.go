@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/trail-operator/trail-operator/internal/digest"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -163,6 +165,47 @@ func TestFolderStaysInside(t *testing.T) {
 		if !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("a prefix outside: %v", err)
 		}
+	}
+}
+
+// Subfolders are kept open, but not all of them.
+func TestFolderWithManySubfolders(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 3 * maxOpen {
+		write(t, dir, fmt.Sprintf("a/%d/file", i), fmt.Append(nil, i))
+	}
+	if err := os.Symlink("../1/file", filepath.Join(dir, "a/0/link")); err != nil {
+		t.Fatal(err)
+	}
+	folder := open(t, dir)
+	var g errgroup.Group
+	for i := range 9 * maxOpen {
+		g.Go(func() error {
+			i %= 3 * maxOpen
+			body, _, err := folder.Get(t.Context(), fmt.Sprintf("a/%d/file", i))
+			if err != nil {
+				return err
+			}
+			defer body.Close()
+			if b, err := io.ReadAll(body); string(b) != fmt.Sprint(i) {
+				return fmt.Errorf("file %d has %q, %w", i, b, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		t.Error(err)
+	}
+	if body, _, err := folder.Get(t.Context(), "a/0/link"); err != nil {
+		t.Errorf("a link within the folder: %v", err)
+	} else {
+		body.Close()
+	}
+	if _, _, err := folder.Get(t.Context(), "a/none/file"); !errors.Is(err, objectstore.ErrNotExist) {
+		t.Errorf("got %v, want ErrNotExist", err)
+	}
+	if n := len(folder.subfolders); n > maxOpen {
+		t.Errorf("%d subfolders are open", n)
 	}
 }
 

@@ -233,12 +233,12 @@ func TestEveryBit(t *testing.T) {
 }
 
 func sameContent(old, b []byte) bool {
-	a, errA := inflated(old)
-	c, errC := inflated(b)
+	a, errA := contentOf(old)
+	c, errC := contentOf(b)
 	return errA == nil && errC == nil && bytes.Equal(a, c)
 }
 
-func inflated(b []byte) ([]byte, error) {
+func contentOf(b []byte) ([]byte, error) {
 	r, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
 		return nil, err

@@ -1,12 +1,13 @@
 package verify
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"iter"
 	"sync"
@@ -102,7 +103,23 @@ func (v *verifier) list(ctx context.Context, prefix, startAfter string) iter.Seq
 	}
 }
 
-var inflaters = sync.Pool{New: func() any { return new(gzip.Reader) }}
+// inflater is what it takes to read an object, for one after the other.
+type inflater struct {
+	compressed *bufio.Reader
+	zip        gzip.Reader
+	inflated   inflated
+}
+
+var inflaters = sync.Pool{New: func() any {
+	return &inflater{compressed: bufio.NewReaderSize(nil, 64<<10), inflated: inflated{hash: sha256.New()}}
+}}
+
+// release keeps nothing of the object that was read.
+func (in *inflater) release() {
+	in.compressed.Reset(nil)
+	in.inflated.bytes = nil
+	inflaters.Put(in)
+}
 
 func (v *verifier) inflateOnce(ctx context.Context, key string, limit int64, keep bool) (content, error) {
 	body, info, err := v.Reader.Get(ctx, key)
@@ -111,29 +128,42 @@ func (v *verifier) inflateOnce(ctx context.Context, key string, limit int64, kee
 	}
 	defer body.Close()
 	source := &sourceReader{r: body, left: maxCompressed}
-	zr := inflaters.Get().(*gzip.Reader)
-	defer inflaters.Put(zr)
-	if err := zr.Reset(source); err != nil {
+	in := inflaters.Get().(*inflater)
+	defer in.release()
+	in.compressed.Reset(source)
+	in.inflated.reset(limit, keep)
+	if err := in.zip.Reset(in.compressed); err != nil {
 		return content{}, source.blame(err)
 	}
 	// Every member of the file counts: readers inflate what follows the first
 	// member, too, so it must not escape the hash.
-	hash := sha256.New()
-	c := content{metadata: info.Metadata}
-	var w io.Writer = hash
-	var buf bytes.Buffer
-	if keep {
-		w = io.MultiWriter(hash, &buf)
-	}
-	n, err := io.Copy(w, io.LimitReader(zr, limit+1))
-	if err != nil {
+	if _, err := in.zip.WriteTo(&in.inflated); err != nil {
 		return content{}, source.blame(err)
 	}
-	if n > limit {
-		return content{}, damage(fmt.Sprintf("it inflates to more than %d MiB", limit>>20))
+	return content{hex.EncodeToString(in.inflated.hash.Sum(nil)), in.inflated.bytes, info.Metadata}, nil
+}
+
+// inflated takes the content of an object.
+type inflated struct {
+	hash        hash.Hash
+	limit, left int64
+	keep        bool
+	bytes       []byte
+}
+
+func (i *inflated) reset(limit int64, keep bool) {
+	i.hash.Reset()
+	i.limit, i.left, i.keep, i.bytes = limit, limit, keep, nil
+}
+
+func (i *inflated) Write(p []byte) (int, error) {
+	if i.left -= int64(len(p)); i.left < 0 {
+		return 0, damage(fmt.Sprintf("it inflates to more than %d MiB", i.limit>>20))
 	}
-	c.hash, c.bytes = hex.EncodeToString(hash.Sum(nil)), buf.Bytes()
-	return c, nil
+	if i.keep {
+		i.bytes = append(i.bytes, p...)
+	}
+	return i.hash.Write(p)
 }
 
 // interrupted is an error of the transport in the middle of an object.
@@ -168,13 +198,14 @@ func (s *sourceReader) Read(p []byte) (int, error) {
 
 // blame turns an error of inflating into one of the transport or a damage.
 func (s *sourceReader) blame(err error) error {
+	var large damage
 	switch {
 	case errors.Is(s.err, objectstore.ErrNotExist):
 		return s.err
 	case s.err != nil:
 		return interrupted{s.err}
-	case errors.Is(err, errTooLarge):
-		return errTooLarge
+	case errors.As(err, &large):
+		return large
 	}
 	return damage("it is not an intact gzip file")
 }
