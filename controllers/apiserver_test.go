@@ -47,6 +47,24 @@ func TestAPIServerHosts(t *testing.T) {
 		}
 	}
 	broken := errors.New("broken")
+	moving := &sliced{slice: discoveryv1.EndpointSlice{
+		Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"192.0.2.8"}}}, Ports: []discoveryv1.EndpointPort{{Port: &port}},
+	}}
+	api := &apiServer{client: moving, config: &rest.Config{Host: "https://api.example.com"}}
+	for _, address := range []string{"192.0.2.8", "192.0.2.9", ""} {
+		want := append(always[:3:3], address+":6443")
+		if address == "" { // the last ones stay
+			moving.err, want = broken, append(always[:3:3], "192.0.2.9:6443")
+		} else {
+			moving.slice.Endpoints[0].Addresses[0] = address
+		}
+		if err := api.look(t.Context()); !errors.Is(err, moving.err) {
+			t.Error(err)
+		}
+		if d := cmp.Diff(want, api.hosts()); d != "" {
+			t.Error(d)
+		}
+	}
 	if _, err := apiServerHosts(t.Context(), sliced{err: broken}, &rest.Config{}); !errors.Is(err, broken) {
 		t.Errorf("the manager starts without knowing what to deny: %v", err)
 	}
