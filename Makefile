@@ -95,7 +95,7 @@ soak: ## Kill and restart the receiver under load for SOAK=30m.
 	TRAIL_SOAK=$(SOAK) go test -count=1 -timeout 0 -v ./test/durability
 
 .PHONY: bench
-bench: ## Measure the receiver against the baseline: events per CPU-second, memory.
+bench: ## Measure the receiver against the baseline, and the manager with 1000 trails.
 	go run ./test/perf
 
 .PHONY: microbench
