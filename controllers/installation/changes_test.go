@@ -101,22 +101,29 @@ func (s *secrets) whole(t *testing.T) []string {
 	return uids
 }
 
-func newPublisher(t *testing.T, s *secrets) *Publisher {
-	t.Helper()
-	p := NewPublisher(s, "system")
+func testBase() Base {
 	pem := map[string][]byte{}
 	for _, name := range []string{receiverconfig.FileServerCert, receiverconfig.FileServerKey, receiverconfig.FileClientCA, receiverconfig.FileSigningKey} {
 		pem[name] = []byte("-----BEGIN")
 	}
-	base := Base{PEM: pem, Config: receiverconfig.Config{Installation: receiverconfig.Installation{UID: "in", Account: "000000000042", Region: "eu-1"}}}
-	if err := p.SetBase(t.Context(), base); err != nil {
+	return Base{PEM: pem, Config: receiverconfig.Config{Installation: receiverconfig.Installation{UID: "in", Account: "000000000042", Region: "eu-1"}}}
+}
+
+// newPublisher returns the Publisher of a manager that leads.
+func newPublisher(t *testing.T, s *secrets) *Publisher {
+	t.Helper()
+	p := NewPublisher(s, "system")
+	if err := p.SetBase(t.Context(), testBase()); err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
 func numbered(i int) receiverconfig.Trail {
-	return receiverconfig.Trail{UID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), Generation: 1}
+	return receiverconfig.Trail{
+		UID: fmt.Sprintf("00000000-0000-4000-8000-%012d", i), Name: "shop.audit", Namespace: "shop", ARN: "arn", Generation: 1,
+		MaxFileAgeSeconds: 300, MaxFileSizeMiB: 64, Destination: receiverconfig.Destination{Bucket: "logs", Region: "us-east-1"},
+	}
 }
 
 // TestChangesAreWrittenTogether: while one change is written, others wait and

@@ -84,11 +84,11 @@ type ensurer struct {
 	settle         time.Duration
 }
 
-// Ensure makes what is missing of the installation and renders the
-// installation's part of the receiver's configuration. It never replaces the
-// signing key. Two managers may do it at once: what is drawn is created, or
-// written over what was read, so both end with the same. The client must not cache Secrets and
-// ConfigMaps.
+// Ensure makes what is missing of the installation. It never replaces the
+// signing key, nor what is rendered for the receiver: the Keeper does, once this
+// manager leads. Two managers may do it at once: what is drawn is created, or
+// written over what was read, so both end with the same. The client must not
+// cache Secrets and ConfigMaps.
 func Ensure(ctx context.Context, c client.Client, config *managerconfig.Config, clk clock.PassiveClock) (*Installation, error) {
 	e := &ensurer{client: c, config: config, clock: clk, in: &Installation{Publisher: NewPublisher(c, config.Namespace)}}
 	e.in.ensurer = e

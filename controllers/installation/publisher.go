@@ -12,6 +12,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/internal/manifests"
@@ -24,7 +25,8 @@ var ErrTooLarge = errors.New("no room for the configuration of this trail")
 
 // Publisher renders the receiver's configuration into its Secrets and knows
 // what was rendered last, deleted trails included. It is safe for concurrent
-// use, and the only writer: when it meets a write of somebody else's it reads
+// use. Only that of the manager that leads writes, but for Begin; should it
+// meet a write of somebody else's all the same, its own is refused, and it reads
 // everything anew.
 //
 // Changes that come while another is written are written together: receiver.json
@@ -67,8 +69,32 @@ type Base struct {
 	PEM    map[string][]byte     // by file name
 }
 
-// SetBase renders the installation's part, if it differs from what is rendered:
-// it looks, because another manager that was starting may have rendered since.
+// Begin renders the installation's part where nothing is rendered yet. A manager
+// that does not lead does no more than this: it may be of another version, and
+// stand by for weeks. Nothing that it has read is kept.
+func (p *Publisher) Begin(ctx context.Context, b Base) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	var present secret
+	if err := p.read(ctx, manifests.ReceiverConfigName, &present); err != nil {
+		return err
+	}
+	if _, ok := present.files[receiverconfig.FileConfig]; ok {
+		return nil
+	}
+	defer p.forget()
+	return p.setBase(ctx, b)
+}
+
+// forget has everything read anew.
+func (p *Publisher) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.loaded, p.listed = false, false
+}
+
+// SetBase renders the installation's part, if it differs from what is rendered.
+// It looks whether that is still what this Publisher knows.
 func (p *Publisher) SetBase(ctx context.Context, b Base) error {
 	p.writing.Lock()
 	defer p.writing.Unlock()
@@ -76,9 +102,13 @@ func (p *Publisher) SetBase(ctx context.Context, b Base) error {
 	if err := p.read(ctx, manifests.ReceiverConfigName, &present); err != nil {
 		return err
 	}
-	p.mu.Lock()
-	p.loaded = p.loaded && present.version == p.base.version
-	p.mu.Unlock()
+	if present.version != p.base.version {
+		p.forget()
+	}
+	return p.setBase(ctx, b)
+}
+
+func (p *Publisher) setBase(ctx context.Context, b Base) error {
 	if err := p.load(ctx); err != nil {
 		return err
 	}
@@ -207,17 +237,33 @@ func (p *Publisher) write(ctx context.Context, next receiverconfig.Config, pem m
 	return nil
 }
 
+// apply writes a Secret, unless somebody else has written it since it was read.
 func (p *Publisher) apply(ctx context.Context, s *secret, name string, files map[string][]byte) error {
-	ac := manifests.ReceiverConfig(p.namespace, name, s.version, files)
-	err := p.client.Apply(ctx, ac, client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	version, err := p.made(ctx, s, name)
+	ac := manifests.ReceiverConfig(p.namespace, name, version, files)
+	if err == nil {
+		err = p.client.Apply(ctx, ac, client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
+	}
 	if err != nil {
-		p.loaded, p.listed = false, false
+		p.forget()
 		return fmt.Errorf("writing the receiver's configuration: %w", err)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	s.version, s.files = *ac.ResourceVersion, files
 	return nil
+}
+
+// made returns the version of a Secret, and makes one that was not there: to
+// apply it would take over what was made since, and drop its files. It is made
+// empty, as only files that were applied go when they are no longer.
+func (p *Publisher) made(ctx context.Context, s *secret, name string) (string, error) {
+	if s.version != "" {
+		return s.version, nil
+	}
+	empty := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: name}}
+	err := p.client.Create(ctx, empty)
+	return empty.ResourceVersion, err
 }
 
 // ready reads what is rendered if that is not known yet. What is known may be

@@ -70,10 +70,14 @@ func (e *ensurer) signingKey(ctx context.Context) error {
 	return nil
 }
 
-// render renders the installation's part of the receiver's configuration.
+// render renders the installation's part of the receiver's configuration. Before
+// the manager leads, what is rendered already stays as it is.
 func (e *ensurer) render(ctx context.Context) error {
-	c := e.in.Certificates()
-	return e.in.Publisher.SetBase(ctx, Base{
+	c, render := e.in.Certificates(), e.in.Publisher.SetBase
+	if e.receiverStatus == nil {
+		render = e.in.Publisher.Begin
+	}
+	return render(ctx, Base{
 		Config: receiverconfig.Config{
 			Installation:        e.in.Installation,
 			TrustedProxies:      e.config.TrustedProxies,

@@ -105,7 +105,6 @@ func TestObjects(t *testing.T) {
 		"signing-key":   SigningKey("trail", []byte("pem")),
 		"digest-keys":   DigestKeys("trail", []record.PublishedKey{key}),
 		"receiver":      ReceiverConfig("trail", ReceiverShardName(3), "77", map[string][]byte{"a": []byte("b")}),
-		"receiver-new":  ReceiverConfig("trail", ReceiverConfigName, "", map[string][]byte{"a": []byte("b")}),
 		"grant":         GrantYAML("team-a", "bucket", Subject("system:serviceaccount:trail:manager")),
 		"grant-to-user": GrantYAML("team-a", "bucket", Subject("manager@example.com")),
 	} {

@@ -26,17 +26,14 @@ func ReceiverShard(uid string) int {
 func ReceiverShardName(shard int) string { return ReceiverConfigName + "-" + strconv.Itoa(shard) }
 
 // ReceiverConfig builds a Secret with files of the receiver's configuration.
-// With a resourceVersion, applying it fails when somebody else has changed the
-// Secret since; empty creates it.
+// Applying it fails when somebody has changed the Secret since it had this
+// resourceVersion.
 func ReceiverConfig(namespace, name, resourceVersion string, files map[string][]byte) *corev1ac.SecretApplyConfiguration {
-	s := corev1ac.Secret(name, namespace).
+	return corev1ac.Secret(name, namespace).
+		WithResourceVersion(resourceVersion).
 		WithLabels(labels("receiver")).
 		WithLabels(map[string]string{ReceiverConfigLabel: "true"}).
 		WithData(files)
-	if resourceVersion != "" {
-		s.WithResourceVersion(resourceVersion)
-	}
-	return s
 }
 
 // DataSize is what the data of a Secret counts for, in bytes.

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,9 +16,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/tools/events"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -43,6 +46,18 @@ func ensure(t *testing.T, c *managerconfig.Config) *installation.Installation {
 	t.Helper()
 	in, err := installation.Ensure(t.Context(), admin, c, clocktesting.NewFakePassiveClock(epoch))
 	if err != nil {
+		t.Fatal(err)
+	}
+	return in
+}
+
+// lead has the manager do what it does first when it leads.
+func lead(t *testing.T, c *managerconfig.Config, in *installation.Installation) *installation.Installation {
+	t.Helper()
+	k := &installation.Keeper{
+		Installation: in, Receiver: newReceiver(t, c.Namespace), Events: events.NewFakeRecorder(8), Expiry: installation.NewExpiry(),
+	}
+	if err := k.Keep(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return in
@@ -104,7 +119,11 @@ func TestEnsure(t *testing.T) {
 
 	// What the installer changes is rendered; the receiver's new name is certified.
 	c.Receiver.Names, c.TrustedProxies = []string{"receiver.example.com"}, []string{"10.0.0.0/8"}
-	ensure(t, c)
+	next := ensure(t, c)
+	if l, err := newReceiver(t, c.Namespace).load(t.Context()); err != nil || l.Config.Generation != 1 {
+		t.Errorf("a manager that does not lead yet renders: %v", err)
+	}
+	lead(t, c, next)
 	if !pki.HasNames(certificate(t, c.Namespace, manifests.ServerCertName), []string{"receiver.example.com", "127.0.0.1"}) {
 		t.Error("the receiver's new name is not in its certificate")
 	}
@@ -294,6 +313,72 @@ func TestPublisherHeals(t *testing.T) {
 	}
 	if err := p.Put(ctx, rendered("one", 3)); err != nil {
 		t.Errorf("it does not read anew: %v", err)
+	}
+}
+
+// TestStandby: a manager that stands by while another renders, and leads then,
+// drops nothing of what is rendered.
+func TestStandby(t *testing.T) {
+	c := fresh(t, "standby")
+	leader, standby := lead(t, c, ensure(t, c)).Publisher, ensure(t, c).Publisher
+	ctx, r := t.Context(), newReceiver(t, c.Namespace)
+	var uids []string
+	for i := 0; len(uids) < 4; i++ {
+		if uid := fmt.Sprintf("u%d", i); manifests.ReceiverShard(uid) == 3 {
+			uids = append(uids, uid)
+		}
+	}
+	stored := func() string {
+		t.Helper()
+		l, err := r.load(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []string
+		for _, trail := range l.Trails {
+			all = append(all, trail.UID)
+		}
+		return strings.Join(all, " ")
+	}
+	// Two that know of no shard: what the first makes is not the second's to drop.
+	if _, err := leader.UIDs(ctx); err != nil {
+		t.Fatal(err)
+	}
+	other := lead(t, c, ensure(t, c)).Publisher
+	for _, uid := range uids[:2] {
+		if err := leader.Put(ctx, rendered(uid, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := other.Put(ctx, rendered(uids[2], 1)); !apierrors.IsAlreadyExists(err) {
+		t.Errorf("a stale manager that knows of no shard: %v", err)
+	}
+	if err := other.Put(ctx, rendered(uids[2], 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.Put(ctx, rendered(uids[3], 1)); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := stored(), strings.Join(uids, " "); got != want {
+		t.Errorf("the trails %s are rendered, want %s", got, want)
+	}
+	for _, uid := range uids[:3] {
+		if err := standby.Remove(ctx, uid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := stored(); got != uids[3] {
+		t.Errorf("the trails %s are rendered, want %s", got, uids[3])
+	}
+	// The Secret is deleted by hand: it is made again.
+	if err := admin.Delete(ctx, readSecret(t, c.Namespace, manifests.ReceiverShardName(3))); err != nil {
+		t.Fatal(err)
+	}
+	if err := standby.Put(ctx, rendered(uids[3], 2)); err != nil {
+		t.Fatal(err)
+	}
+	if got := stored(); got != uids[3] {
+		t.Errorf("the trails %s are rendered, want %s", got, uids[3])
 	}
 }
 
