@@ -39,7 +39,8 @@ func TestAuthority(t *testing.T) {
 		"rotated":  {&Authority{Current: two, Previous: one.Leaf}, []*x509.Certificate{two.Leaf}, []*x509.Certificate{two.Leaf, one.Leaf}},
 		"again": {
 			&Authority{Current: two, Next: &three, Previous: one.Leaf},
-			[]*x509.Certificate{two.Leaf, three.Leaf}, []*x509.Certificate{two.Leaf, three.Leaf, one.Leaf},
+			[]*x509.Certificate{two.Leaf, three.Leaf},
+			[]*x509.Certificate{two.Leaf, three.Leaf, one.Leaf},
 		},
 	} {
 		got, err := ReadAuthority(tc.a.Secret("trail"))

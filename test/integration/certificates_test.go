@@ -67,7 +67,7 @@ func newCertificateWorld(t *testing.T) *world {
 	}
 	w.runReceiver()
 	w.runManager()
-	w.connect()
+	w.plug()
 	return w
 }
 
@@ -332,7 +332,7 @@ func TestRotateWhilePosting(t *testing.T) {
 	if w.certificates()[manifests.CertificatesCA] != ca {
 		t.Error("the CA was replaced while an API server uses the old one")
 	}
-	w.connect() // the real one is restarted with its new file
+	w.plug() // the real one is restarted with its new file
 	eventually(t, func() string {
 		now := w.certificates()
 		if now[manifests.CertificatesCA] == ca || now[manifests.CertificatesRotation] != "" {

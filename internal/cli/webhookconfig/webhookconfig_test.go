@@ -96,7 +96,8 @@ func TestErrors(t *testing.T) {
 		"no manager":    {nil, []string{"--rotate-ca"}, "has not written the ConfigMap trail-certificates"},
 		"nothing to rotate": {
 			[]client.Object{certificates(map[string]string{"ca": "aa"})},
-			[]string{"--rotate", "--apiserver", "cp-9"}, "has not issued a certificate for an API server \"cp-9\"",
+			[]string{"--rotate", "--apiserver", "cp-9"},
+			"has not issued a certificate for an API server \"cp-9\"",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
