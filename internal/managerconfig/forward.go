@@ -48,8 +48,8 @@ type ForwardTo struct {
 	QueueBytes int64 `json:"queueBytes,omitempty"`
 }
 
-// Keys of the Secret with the credentials of a ForwardTo, beside those of
-// kubernetes.io/tls.
+// ForwardToken is the key of the bearer token in the Secret of a ForwardTo,
+// beside those of kubernetes.io/tls.
 const ForwardToken = "token"
 
 func (f *ForwardTo) validate(r *Receiver, bad func(field, message string)) {

@@ -9,8 +9,8 @@ import (
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
-// secretType is the resource type of Secrets in records.
-const secretType = "K8S::core::Secret"
+// typeOfSecrets is the resource type of Secrets in records.
+const typeOfSecrets = "K8S::core::Secret" //nolint:gosec // a type, not a secret
 
 // Classes returns of which classes a valid selection wants calls. The value is
 // true for those that it asks for by themselves, so that it is not met without
@@ -89,7 +89,7 @@ func (w wanted) advanced(a *v1alpha1.AdvancedEventSelector) {
 	switch {
 	case len(sources) > 0 && !slices.ContainsFunc(sources, func(s string) bool { return s != "apiserver.k8s.io" }):
 		return // URLs that are no objects
-	case len(types) > 0 && !slices.ContainsFunc(types, func(s string) bool { return s != secretType }):
+	case len(types) > 0 && !slices.ContainsFunc(types, func(s string) bool { return s != typeOfSecrets }):
 		one.add(receiverstatus.ClassSecret, true)
 	case len(names) > 0:
 		one.named(names, rw)
