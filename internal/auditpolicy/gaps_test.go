@@ -40,6 +40,7 @@ func TestGaps(t *testing.T) {
 		"reads only":               {[]receiverstatus.Source{source("a", probe("1", 10*time.Minute, read), probe("2", 5*time.Minute, read))}, []Gap{{"a", write}, {"a", secret}}},
 		"one probe proves nothing": {sources: []receiverstatus.Source{source("a", probe("1", 10*time.Minute, write, secret))}},
 		"the second is on its way": {sources: []receiverstatus.Source{source("a", probe("1", 10*time.Minute, write, secret), probe("2", time.Minute, write, secret))}},
+		"the last event was lost":  {sources: []receiverstatus.Source{source("a", probe("1", 10*time.Minute, write, read, secret), probe("2", 5*time.Minute, write, secret))}},
 		"one event was lost":       {sources: []receiverstatus.Source{source("a", probe("1", 10*time.Minute, write, secret), probe("2", 5*time.Minute, write, read, secret))}},
 		"taken apart on the way": {sources: []receiverstatus.Source{
 			source("a", probe("1", 10*time.Minute, write), probe("2", 5*time.Minute, write, secret)),
