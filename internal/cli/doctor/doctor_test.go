@@ -322,6 +322,21 @@ func TestTenant(t *testing.T) {
 	}
 }
 
+// The alert that refuses a stranger may be overtaken by the end of the connection.
+func TestRefusedStranger(t *testing.T) {
+	for _, body := range []string{
+		"error trying to reach service: remote error: tls: certificate required",
+		"error trying to reach service: read tcp 10.0.0.1:1->10.0.0.2:8443: read: connection reset by peer",
+		"error trying to reach service: EOF",
+	} {
+		w := newWorld(t)
+		proxy(http.StatusServiceUnavailable, body)(w)
+		if bad, err := w.findings(); err != nil || len(bad) > 0 {
+			t.Errorf("%s: found %q, %v", body, bad, err)
+		}
+	}
+}
+
 func TestOtherReceiver(t *testing.T) {
 	w := newWorld(t)
 	delete(w.installed.Data, manifests.InstallationClusterIP)

@@ -211,7 +211,7 @@ func (d *doctor) webhook(ctx context.Context) []Finding {
 		}}
 	}
 	switch {
-	case strings.Contains(body, "remote error: tls"):
+	case refusedStranger(body):
 		return []Finding{{State: OK, Link: linkWebhook, Message: "the API server that you use reaches the receiver's pod, which asks it for a certificate"}}
 	case answer.Status == http.StatusForbidden:
 		return []Finding{{State: Unchecked, Link: linkWebhook, Message: fmt.Sprintf("needs get on services/proxy in namespace %q", d.namespace)}}
@@ -232,4 +232,16 @@ func (d *doctor) webhook(ctx context.Context) []Finding {
 		State: Warning, Link: linkWebhook, Message: fmt.Sprintf("something answers in the receiver's place: HTTP %d without asking for a certificate", answer.Status),
 		Next: "check what the Service leads to: " + d.kubectl("get endpointslices -l kubernetes.io/service-name=%s", manifests.ReceiverName),
 	}}
+}
+
+// refusedStranger: the receiver has ended the handshake for want of a
+// certificate. With TLS 1.3 its alert may be overtaken by the end of the
+// connection.
+func refusedStranger(body string) bool {
+	for _, sign := range []string{"remote error: tls", "connection reset by peer", "broken pipe", "EOF", "closed"} {
+		if strings.Contains(body, sign) {
+			return true
+		}
+	}
+	return false
 }
