@@ -86,6 +86,9 @@ func (p *Publisher) commit(ctx context.Context, batch []*change) error {
 	if err := p.load(ctx); err != nil {
 		return err
 	}
+	if !p.sound && p.installed == nil {
+		return errNoBase
+	}
 	room := manifests.MaxSecretData - manifests.DataSize(p.base.files)
 	next := map[int]map[string][]byte{} // files of the shards that change
 	for _, c := range batch {
@@ -125,12 +128,15 @@ func (p *Publisher) commit(ctx context.Context, batch []*change) error {
 	if p.listed && len(next) == 0 {
 		return nil
 	}
-	config := p.config
-	if config.Files = p.list(p.base.files); maps.Equal(config.Files, p.config.Files) {
+	config, pem, err := p.draft()
+	if err != nil {
+		return err
+	}
+	if p.sound && maps.Equal(config.Files, p.config.Files) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.listed = true
 		return nil
 	}
-	return p.write(ctx, config, p.base.files)
+	return p.write(ctx, config, pem)
 }

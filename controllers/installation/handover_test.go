@@ -1,10 +1,14 @@
 package installation
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -96,12 +100,115 @@ func TestBegin(t *testing.T) {
 		}
 	}
 	s.whole(t)
-	var stored corev1.Secret
-	if err := s.Get(t.Context(), client.ObjectKey{Namespace: "system", Name: manifests.ReceiverConfigName}, &stored); err != nil {
+	if c := s.config(t); !slices.Equal(c.TrustedProxies, []string{"10.0.0.0/16"}) {
+		t.Errorf("rendered %v", c.TrustedProxies)
+	}
+}
+
+// config is receiver.json as it is stored.
+func (s *secrets) config(t *testing.T) receiverconfig.Config {
+	t.Helper()
+	c, err := receiverconfig.ParseConfig(s.get(t, manifests.ReceiverConfigName).Data[receiverconfig.FileConfig])
+	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := receiverconfig.ParseConfig(stored.Data[receiverconfig.FileConfig])
-	if err != nil || !slices.Equal(c.TrustedProxies, []string{"10.0.0.0/16"}) {
-		t.Errorf("rendered %v, %v", c.TrustedProxies, err)
+	return c
+}
+
+func (s *secrets) get(t *testing.T, name string) *corev1.Secret {
+	t.Helper()
+	var stored corev1.Secret
+	if err := s.Get(t.Context(), client.ObjectKey{Namespace: "system", Name: name}, &stored); err != nil {
+		t.Fatal(err)
+	}
+	return &stored
+}
+
+// TestSpoiledConfig: whatever becomes of receiver.json, no other that a receiver
+// cannot load takes its place, and what only it held is kept.
+func TestSpoiledConfig(t *testing.T) {
+	forward := &receiverconfig.ForwardTo{URL: "http://falco:8765", TimeoutSeconds: 5, QueueBytes: receiverconfig.MinForwardQueueBytes}
+	kinds := []receiverconfig.Kind{{Group: "example.com", Resource: "widgets", Kind: "Widget"}}
+	for name, spoil := range map[string]func(data map[string][]byte){
+		"another version": func(data map[string][]byte) {
+			data[receiverconfig.FileConfig] = bytes.Replace(data[receiverconfig.FileConfig], []byte("{"), []byte(`{"later":1,`), 1)
+		},
+		"another type": func(data map[string][]byte) {
+			data[receiverconfig.FileConfig] = bytes.Replace(data[receiverconfig.FileConfig], []byte(`"version":1`), []byte(`"version":"2"`), 1)
+		},
+		"empty":       func(data map[string][]byte) { data[receiverconfig.FileConfig] = []byte("{}") },
+		"no JSON":     func(data map[string][]byte) { data[receiverconfig.FileConfig] = []byte("{") },
+		"key is gone": func(data map[string][]byte) { delete(data, receiverconfig.FileServerKey) },
+		"all is gone": func(data map[string][]byte) { clear(data) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSecrets(t)
+			p := newPublisher(t, s)
+			for _, err := range []error{
+				p.Put(t.Context(), numbered(1)), p.SetKinds(t.Context(), kinds), p.SetForwardTo(t.Context(), forward),
+			} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			before := s.config(t)
+			stored := s.get(t, manifests.ReceiverConfigName)
+			spoil(stored.Data)
+			if err := s.Update(t.Context(), stored); err != nil {
+				t.Fatal(err)
+			}
+
+			// One that has just begun to lead may not know enough, and waits.
+			next := NewPublisher(s, "system")
+			changed := numbered(1)
+			changed.Generation++
+			if err := next.Put(t.Context(), changed); !errors.Is(err, errNoBase) {
+				t.Errorf("a manager that does not know the installation: %v", err)
+			}
+			if d := cmp.Diff(stored.Data, s.get(t, manifests.ReceiverConfigName).Data, cmpopts.EquateEmpty()); d != "" {
+				t.Errorf("and it has written: %s", d)
+			}
+
+			// The one that leads meets it at the next change of a trail.
+			for range 2 {
+				_ = p.Put(t.Context(), changed) // the first time it notices
+			}
+			if got := s.whole(t); len(got) != 1 {
+				t.Errorf("%v are stored", got)
+			}
+			after := s.config(t)
+			if after.Generation <= before.Generation || !cmp.Equal(after.Kinds, before.Kinds) || !cmp.Equal(after.ForwardTo, before.ForwardTo) {
+				t.Errorf("generation %d after %d, kinds %v, forward to %v", after.Generation, before.Generation, after.Kinds, after.ForwardTo)
+			}
+			if d := cmp.Diff(before.Installation, after.Installation); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestMendedByTheKeeper: so does the next look at the installation's part, and
+// that of a manager that leads anew takes over what another version has left.
+func TestMendedByTheKeeper(t *testing.T) {
+	s := newSecrets(t)
+	p := newPublisher(t, s)
+	kinds := []receiverconfig.Kind{{Group: "example.com", Resource: "widgets", Kind: "Widget"}}
+	if err := p.SetKinds(t.Context(), kinds); err != nil {
+		t.Fatal(err)
+	}
+	before := s.config(t)
+	for _, of := range []*Publisher{p, NewPublisher(s, "system")} {
+		stored := s.get(t, manifests.ReceiverConfigName)
+		stored.Data[receiverconfig.FileConfig] = append([]byte(`{"later":[1],`), stored.Data[receiverconfig.FileConfig][1:]...)
+		if err := s.Update(t.Context(), stored); err != nil {
+			t.Fatal(err)
+		}
+		if err := of.SetBase(t.Context(), testBase()); err != nil {
+			t.Fatal(err)
+		}
+		s.whole(t)
+		if after := s.config(t); after.Generation <= before.Generation || !cmp.Equal(after.Kinds, before.Kinds) {
+			t.Errorf("generation %d after %d, kinds %v", after.Generation, before.Generation, after.Kinds)
+		}
 	}
 }

@@ -4,21 +4,21 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
+
+// errNoBase keeps a manager that has just begun to lead from rendering half a
+// configuration. The Keeper mends it.
+var errNoBase = errors.New("the receiver's configuration was changed by hand or by another version, and is not mended yet")
 
 // ErrTooLarge is returned when a trail does not fit into the configuration.
 var ErrTooLarge = errors.New("no room for the configuration of this trail")
@@ -49,13 +49,12 @@ type Publisher struct {
 	listed  bool // receiver.json is known to list the files of the shards
 	base    secret
 	shards  [manifests.ReceiverShards]secret
-	config  receiverconfig.Config
-}
-
-// secret is a Secret as it was last seen or written.
-type secret struct {
-	version string // empty: does not exist
-	files   map[string][]byte
+	// config is receiver.json. While sound is false, no receiver would load what
+	// is stored, and config is what is known of it beside the installation's part.
+	config receiverconfig.Config
+	sound  bool
+	// installed is the installation's part since this manager leads; nil before.
+	installed *Base
 }
 
 // NewPublisher returns a Publisher for the Secrets of namespace.
@@ -105,6 +104,7 @@ func (p *Publisher) SetBase(ctx context.Context, b Base) error {
 	if present.version != p.base.version {
 		p.forget()
 	}
+	p.installed = &b
 	return p.setBase(ctx, b)
 }
 
@@ -112,15 +112,35 @@ func (p *Publisher) setBase(ctx context.Context, b Base) error {
 	if err := p.load(ctx); err != nil {
 		return err
 	}
-	next := b.Config
-	next.Version, next.Generation, next.Kinds = receiverconfig.Version, p.config.Generation, p.config.Kinds
-	next.ForwardTo = p.config.ForwardTo
-	files := maps.Clone(b.PEM)
-	next.Files = p.list(files)
-	if p.base.version != "" && reflect.DeepEqual(next, p.config) && p.holds(files) {
+	next := p.with(&b)
+	next.Files = p.list(b.PEM)
+	if p.sound && reflect.DeepEqual(next, p.config) && p.holds(b.PEM) {
 		return nil
 	}
-	return p.write(ctx, next, files)
+	return p.write(ctx, next, b.PEM)
+}
+
+// with is the configuration with this part of the installation.
+func (p *Publisher) with(b *Base) receiverconfig.Config {
+	next := b.Config
+	next.Version = receiverconfig.Version
+	next.Generation, next.Kinds, next.ForwardTo = p.config.Generation, p.config.Kinds, p.config.ForwardTo
+	return next
+}
+
+// draft is the configuration to change, with its PEM files: what is rendered
+// or, when that was spoiled, what it was made of.
+func (p *Publisher) draft() (next receiverconfig.Config, pem map[string][]byte, err error) {
+	switch {
+	case p.sound:
+		next, pem = p.config, p.base.files
+	case p.installed == nil:
+		return receiverconfig.Config{}, nil, errNoBase
+	default:
+		next, pem = p.with(p.installed), p.installed.PEM
+	}
+	next.Files = p.list(pem)
+	return next, pem, nil
 }
 
 // SetKinds renders the kinds of the cluster's resources, as the next snapshot if
@@ -134,10 +154,12 @@ func (p *Publisher) SetKinds(ctx context.Context, list []receiverconfig.Kind) er
 	if slices.Equal(list, p.config.Kinds.List) {
 		return nil
 	}
-	next := p.config
+	next, pem, err := p.draft()
+	if err != nil {
+		return err
+	}
 	next.Kinds = receiverconfig.Kinds{Snapshot: p.config.Kinds.Snapshot + 1, List: list}
-	next.Files = p.list(p.base.files)
-	return p.write(ctx, next, p.base.files)
+	return p.write(ctx, next, pem)
 }
 
 // SetForwardTo renders to whom bodies of audit POSTs are sent on, if it differs
@@ -151,10 +173,12 @@ func (p *Publisher) SetForwardTo(ctx context.Context, to *receiverconfig.Forward
 	if reflect.DeepEqual(to, p.config.ForwardTo) {
 		return nil
 	}
-	next := p.config
+	next, pem, err := p.draft()
+	if err != nil {
+		return err
+	}
 	next.ForwardTo = to
-	next.Files = p.list(p.base.files)
-	return p.write(ctx, next, p.base.files)
+	return p.write(ctx, next, pem)
 }
 
 // Trail returns the file of a trail as it was last rendered; ok is false when
@@ -233,92 +257,6 @@ func (p *Publisher) write(ctx context.Context, next receiverconfig.Config, pem m
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.config, p.listed = next, true
-	return nil
-}
-
-// apply writes a Secret, unless somebody else has written it since it was read.
-func (p *Publisher) apply(ctx context.Context, s *secret, name string, files map[string][]byte) error {
-	version, err := p.made(ctx, s, name)
-	ac := manifests.ReceiverConfig(p.namespace, name, version, files)
-	if err == nil {
-		err = p.client.Apply(ctx, ac, client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
-	}
-	if err != nil {
-		p.forget()
-		return fmt.Errorf("writing the receiver's configuration: %w", err)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	s.version, s.files = *ac.ResourceVersion, files
-	return nil
-}
-
-// made returns the version of a Secret, and makes one that was not there: to
-// apply it would take over what was made since, and drop its files. It is made
-// empty, as only files that were applied go when they are no longer.
-func (p *Publisher) made(ctx context.Context, s *secret, name string) (string, error) {
-	if s.version != "" {
-		return s.version, nil
-	}
-	empty := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.namespace, Name: name}}
-	err := p.client.Create(ctx, empty)
-	return empty.ResourceVersion, err
-}
-
-// ready reads what is rendered if that is not known yet. What is known may be
-// read while something is written.
-func (p *Publisher) ready(ctx context.Context) error {
-	p.mu.Lock()
-	loaded := p.loaded
-	p.mu.Unlock()
-	if loaded {
-		return nil
-	}
-	p.writing.Lock()
-	defer p.writing.Unlock()
-	return p.load(ctx)
-}
-
-// load reads what is rendered, once.
-func (p *Publisher) load(ctx context.Context) error {
-	if p.loaded {
-		return nil
-	}
-	var base secret
-	var shards [manifests.ReceiverShards]secret
-	if err := p.read(ctx, manifests.ReceiverConfigName, &base); err != nil {
-		return err
-	}
-	for i := range shards {
-		if err := p.read(ctx, manifests.ReceiverShardName(i), &shards[i]); err != nil {
-			return err
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.base, p.shards, p.config = base, shards, receiverconfig.Config{}
-	if raw, ok := p.base.files[receiverconfig.FileConfig]; ok {
-		// One that cannot be read is rendered anew, by SetBase at the start.
-		p.config, _ = receiverconfig.ParseConfig(raw)
-	}
-	p.loaded, p.listed = true, false
-	return nil
-}
-
-func (p *Publisher) read(ctx context.Context, name string, into *secret) error {
-	var s corev1.Secret
-	err := p.client.Get(ctx, client.ObjectKey{Namespace: p.namespace, Name: name}, &s)
-	switch {
-	case apierrors.IsNotFound(err):
-		*into = secret{files: map[string][]byte{}}
-	case err != nil:
-		return fmt.Errorf("reading the receiver's configuration: %w", err)
-	default:
-		*into = secret{version: s.ResourceVersion, files: s.Data}
-		if into.files == nil {
-			into.files = map[string][]byte{}
-		}
-	}
+	p.config, p.sound, p.listed = next, true, true
 	return nil
 }

@@ -56,7 +56,7 @@ func newLifetime(t *testing.T, credentials manifests.Credentials) *lifetime {
 		trail: trail, clock: clocktesting.NewFakePassiveClock(noon),
 		received: &recorder{ids: map[string]bool{}}, told: &told{},
 	}
-	in := &installation.Installation{Publisher: installation.NewPublisher(c, "system")}
+	in := &installation.Installation{Publisher: NewPublisher(t, c)}
 	l.Reconciler = &Reconciler{
 		Kind: Namespaced{}, Client: c, Config: &managerconfig.Config{TrailsPerNamespace: 5}, Installation: in,
 		Receiver: l.received, Events: l.told, Clock: l.clock, Poller: &Poller{Abandoned: NewAbandoned()},

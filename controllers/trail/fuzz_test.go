@@ -287,10 +287,12 @@ func FuzzReconcile(f *testing.F) {
 			store.Overwrite(s.String("shop/audit-0/AWSLogs/000000000042/trail-owner.json"), []byte(s.String("{}")))
 		}
 
+		u.calm = true
 		in := &installation.Installation{
 			Installation: receiverconfig.Installation{UID: "in", Account: "000000000042", Region: "eu-1"},
-			Keys:         []record.PublishedKey{{Fingerprint: "ff"}}, Publisher: installation.NewPublisher(u.client, "system"),
+			Keys:         []record.PublishedKey{{Fingerprint: "ff"}}, Publisher: trail.NewPublisher(t, u.client),
 		}
+		u.calm = false
 		poller := &trail.Poller{
 			Client: u.client, Receiver: u, Installation: in, Clock: clk, Abandoned: trail.NewAbandoned(),
 			Report: &trail.Report{Client: u.client, Namespace: "system", APIServers: []string{"cp-1"}, Clock: clk},

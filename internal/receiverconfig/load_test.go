@@ -250,8 +250,16 @@ func FuzzParseTrail(f *testing.F) {
 func FuzzParseConfig(f *testing.F) {
 	f.Add(record.MustJSON(validFolder().config))
 	f.Add([]byte(`{"version":1,"files":{"trail-.json":""}}`))
+	f.Add([]byte(`{"version":"2","generation":7,"kinds":{"snapshot":3},"forwardTo":{"url":"http://a","timeoutSeconds":1,"queueBytes":16777216}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c, err := ParseConfig(b)
+		// What is recovered fits into one that can be loaded.
+		whole := validFolder().config
+		recovered := RecoverConfig(b)
+		whole.Generation, whole.Kinds, whole.ForwardTo = recovered.Generation/2+1, recovered.Kinds, recovered.ForwardTo
+		if _, err := ParseConfig(record.MustJSON(whole)); err != nil {
+			t.Errorf("recovered %+v: %v", recovered, err)
+		}
 		if err != nil {
 			return
 		}

@@ -3,6 +3,7 @@ package receiverconfig
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -33,6 +34,20 @@ func ParseTrail(raw []byte) (Trail, error) {
 		return Trail{}, err
 	}
 	return t, nil
+}
+
+// RecoverConfig reads what the installation cannot tell of a receiver.json that
+// ParseConfig refuses, because another version has written it or somebody has
+// changed it: the generation, the kinds and the second receiver, each if it is
+// valid.
+func RecoverConfig(raw []byte) Config {
+	var c Config
+	_ = json.Unmarshal(raw, &c) // it goes on after a value of another type
+	to := c.ForwardTo
+	if to != nil && to.validate() != nil {
+		to = nil
+	}
+	return Config{Generation: max(c.Generation, 0), Kinds: c.Kinds, ForwardTo: to}
 }
 
 func (c *Config) validate() error {
