@@ -150,6 +150,8 @@ func TestLoadRefuses(t *testing.T) {
 		"region":               {func(f *folder) { f.config.Installation.Region = "eu_1" }, "region"},
 		"organization":         {func(f *folder) { f.config.Installation.Organization = "o-short" }, "organization"},
 		"proxy":                {func(f *folder) { f.config.TrustedProxies = []string{"10.0.0.1"} }, "trusted proxy"},
+		"refused":              {func(f *folder) { f.config.RefusedCertificates = []string{"aa"} }, "hex SHA-256"},
+		"refused too many":     {func(f *folder) { f.config.RefusedCertificates = make([]string, MaxRefused+1) }, "refuses more than"},
 		"config not JSON":      {func(f *folder) { f.files[FileConfig] = []byte(`{`) }, "not valid JSON"},
 		"config unknown field": {func(f *folder) { f.files[FileConfig] = []byte(`{"zone":1}`) }, `unknown field "zone"`},
 		"data behind": {func(f *folder) {
