@@ -39,6 +39,8 @@ type bucketCheck struct {
 	// What was found when there was no problem; else that of the check before.
 	status    *v1alpha1.BucketStatus
 	lifecycle []record.LifecycleRule
+	// found is what was in force when the status did not say it, see recall.
+	found *v1alpha1.BucketStatus
 }
 
 // due is how long the outcome is good for.
@@ -84,22 +86,21 @@ func (s *scope) checkBucket(ctx context.Context) error {
 	if s.credentials == nil {
 		return nil // readCredentials has said why
 	}
-	d := manifests.Trail(s.settled(), s.Installation.Installation, *s.credentials, s.reach()).Destination
-	of := sha256.Sum256(slices.Concat(record.MustJSON(d), record.MustJSON(s.destination), []byte(s.deliveryError())))
+	config, of := s.bucketConfig()
 	last := s.buckets.get(s.trail.UID)
 	now := s.Clock.Now()
 	if last.at.IsZero() || last.of != of || now.Sub(last.at) >= last.due() {
-		if err := s.announceShortening(ctx); err != nil {
-			return err
-		}
-		next := bucketCheck{of: of, at: now, status: last.status, lifecycle: last.lifecycle}
+		next := bucketCheck{at: now, status: last.status, lifecycle: last.lifecycle}
 		if last.problem != nil && last.of == of {
 			next.failures = last.failures + 1
 		}
-		v := &visit{scope: s, config: d, desired: bucket.Want(s.destination, s.owner(), s.trail.Status.Bucket)}
+		v := &visit{scope: s, config: config, was: s.known()}
+		v.desired = bucket.Want(s.destination, s.owner(), v.was)
 		if next.problem = v.run(ctx); next.problem == nil {
-			next.status, next.lifecycle = bucket.Status(s.destination, s.trail.Status.Bucket, v.outcome), v.outcome.InForce
+			next.status, next.lifecycle = bucket.Status(s.destination, v.was, v.outcome), v.outcome.InForce
 		}
+		next.found = v.was
+		_, next.of = s.bucketConfig() // it may have found what must not be shortened
 		last = next
 		s.buckets.set(s.trail.UID, last)
 	}
@@ -113,6 +114,13 @@ func (s *scope) checkBucket(ctx context.Context) error {
 	s.seen.Claimed, s.seen.Bucket = true, last.status
 	s.refuseShortening()
 	return nil
+}
+
+// bucketConfig is how the bucket is reached, and a sum of all that a check of it
+// depends on.
+func (s *scope) bucketConfig() (receiverconfig.Destination, [sha256.Size]byte) {
+	d := manifests.Trail(s.settled(), s.Installation.Installation, *s.credentials, s.reach()).Destination
+	return d, sha256.Sum256(slices.Concat(record.MustJSON(d), record.MustJSON(s.destination), []byte(s.deliveryError())))
 }
 
 // deliveryError is the receiver's present failure: a new one is reason enough
@@ -136,9 +144,11 @@ func (s *scope) owner() bucket.Trail {
 type visit struct {
 	*scope
 	config  receiverconfig.Destination
+	was     *v1alpha1.BucketStatus // what was in force; nil: nothing
 	desired bucket.Desired
 	store   objectstore.Managed
 	outcome bucket.Outcome
+	claimed bool // the prefix is ours
 }
 
 func (v *visit) run(ctx context.Context) *status.Problem {
@@ -147,8 +157,10 @@ func (v *visit) run(ctx context.Context) *status.Problem {
 	for _, step := range []func(context.Context) error{
 		v.open,
 		v.exist,
+		v.findOwner, // nothing is set for a prefix that is another's
+		v.recall,
 		v.protect,
-		v.claimPrefix, // nothing is deleted below a prefix that is another's
+		v.claimPrefix,
 		v.configure,
 		v.publishKeys,
 		v.prove,

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
@@ -21,30 +20,20 @@ import (
 // maxObject bounds what is read back of an owner or of a key.
 const maxObject = 64 << 10
 
-// claimPrefix creates trail-owner.json, or finds that it is ours. A trail that
+// findOwner reads trail-owner.json, which says whose the prefix is. A trail that
 // was deleted and created again under the same name is the same owner: it goes
 // on where the one before ended.
-func (v *visit) claimPrefix(ctx context.Context) error {
-	key := v.layout().Owner()
-	owner := record.Owner{
-		Installation: v.Installation.UID, Trail: string(v.trail.UID), TrailARN: v.seen.ARN,
-		CreatedAt: v.Clock.Now().UTC().Format(record.TimeFormat),
-	}
-	// Looking first spares a server that does not know create-only a write.
-	found, err := v.read(ctx, key)
+func (v *visit) findOwner(ctx context.Context) error {
+	found, err := v.read(ctx, v.layout().Owner())
 	if errors.Is(err, objectstore.ErrNotExist) {
-		if err = v.create(ctx, key, record.MustJSON(owner)); err == nil {
-			return nil
-		}
-		if errors.Is(err, objectstore.ErrExists) { // somebody was faster
-			found, err = v.read(ctx, key)
-		}
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	var other record.Owner
-	if json.Unmarshal(found, &other) == nil && other.Installation == owner.Installation && other.TrailARN == owner.TrailARN {
+	var owner record.Owner
+	if json.Unmarshal(found, &owner) == nil && owner.Installation == v.Installation.UID && owner.TrailARN == v.seen.ARN {
+		v.claimed = true
 		return nil
 	}
 	return &status.Problem{
@@ -52,6 +41,21 @@ func (v *visit) claimPrefix(ctx context.Context) error {
 		Message: fmt.Sprintf("The prefix %s in the bucket %s belongs to another trail. Create this trail with another prefix or bucket; the first one keeps it.",
 			v.trail.Prefix(), v.trail.Spec.Destination.Bucket),
 	}
+}
+
+// claimPrefix creates trail-owner.json unless it is there.
+func (v *visit) claimPrefix(ctx context.Context) error {
+	if v.claimed {
+		return nil
+	}
+	err := v.create(ctx, v.layout().Owner(), record.MustJSON(record.Owner{
+		Installation: v.Installation.UID, Trail: string(v.trail.UID), TrailARN: v.seen.ARN,
+		CreatedAt: v.Clock.Now().UTC().Format(record.TimeFormat),
+	}))
+	if errors.Is(err, objectstore.ErrExists) { // somebody was faster
+		return v.findOwner(ctx)
+	}
+	return err
 }
 
 // publishKeys puts the public keys beside the digests they verify.
@@ -94,7 +98,7 @@ func (v *visit) prove(ctx context.Context) error {
 		return err
 	}
 	wish := sha256.Sum256(fmt.Appendf(nil, "%v %v", v.desired.Encryption, v.desired.Retention))
-	prefix := fmt.Sprintf("%s-%x-", strings.TrimSuffix(owner, ".json"), wish[:8])
+	prefix := fmt.Sprintf("%s%x-", proofs(owner), wish[:8])
 	newest := ""
 	for o, err := range v.store.List(ctx, prefix, "") {
 		if err != nil {

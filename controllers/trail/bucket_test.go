@@ -286,13 +286,19 @@ func TestConflictingTrailSetsNothing(t *testing.T) {
 	w.reconcile(t)
 	before, _ := w.store.Lifecycle(t.Context())
 	w.trail.Name, w.trail.UID, w.trail.Status = "second", "v", v1alpha1.TrailStatus{}
-	w.update(func(d *v1alpha1.Destination) { d.Lifecycle.ExpireAfterDays = 1 })
+	w.update(func(d *v1alpha1.Destination) {
+		d.Lifecycle.ExpireAfterDays = 1
+		d.ObjectLock = &v1alpha1.ObjectLock{Mode: v1alpha1.LockCompliance, Days: 36500}
+	})
 	if s := w.reconcile(t); reason(s) != "Conflict" {
 		t.Fatalf("%+v", s.seen.Problem)
 	}
 	after, _ := w.store.Lifecycle(t.Context())
 	if d := cmp.Diff(before, after); d != "" {
 		t.Error(d)
+	}
+	if lock, _ := w.store.ObjectLock(t.Context()); lock.Default != (objectstore.DefaultRetention{Mode: objectstore.RetentionGovernance, Days: 7}) {
+		t.Errorf("the bucket's default retention is %+v now", lock.Default)
 	}
 }
 
@@ -347,8 +353,8 @@ func TestShortening(t *testing.T) {
 	w.received.away = true
 	s = w.newScope(w.trail.DeepCopy())
 	s.credentials, s.rendered = &manifests.Credentials{}, &receiverconfig.Trail{}
-	if err := errors.Join(s.settle(t.Context()), s.checkBucket(t.Context())); !errors.Is(err, errReceiver) || rules() != old {
-		t.Errorf("while nobody records it: %v, %s", err, rules())
+	if err := s.settle(t.Context()); !errors.Is(err, errReceiver) { // it ends the steps
+		t.Errorf("while nobody records it: %v", err)
 	}
 	w.received.away = false
 	if s = w.reconcile(t, recorded); s.seen.Problem != nil || rules() == old {
@@ -363,6 +369,150 @@ func TestShortening(t *testing.T) {
 	delete(w.trail.Annotations, v1alpha1.AnnotationAllowShortening)
 	if s = w.reconcile(t, recorded); s.seen.Problem != nil || s.shortening != nil {
 		t.Errorf("without the annotation again: %+v", s.seen.Problem)
+	}
+}
+
+// TestShorteningIsRecordedFirst: once, and before anything shorter is in force,
+// whatever keeps the bucket from being looked at.
+func TestShorteningIsRecordedFirst(t *testing.T) {
+	w := newWorkshop(t)
+	w.reconcile(t)
+	w.trail.Status.RecordedGeneration = 1
+	w.trail.Annotations = map[string]string{v1alpha1.AnnotationAllowShortening: "objectLockDays=1"}
+	w.update(func(d *v1alpha1.Destination) { d.ObjectLock.Days = 1 })
+	for range 2 {
+		w.reconcile(t, recorded, func(s *scope) { s.credentials = nil })
+	}
+	w.store.SetHook(func(context.Context, objectstore.Op, string) memory.Fault {
+		return memory.Fault{Refuse: objectstore.ErrUnreachable}
+	})
+	for range 2 {
+		w.reconcile(t, recorded)
+		w.clock.Step(recheck)
+	}
+	w.store.SetHook(nil)
+	if s := w.reconcile(t, recorded); s.seen.Problem != nil || s.settled().Spec.Destination.ObjectLock.Days != 1 {
+		t.Errorf("%+v, lock %+v", s.seen.Problem, s.settled().Spec.Destination.ObjectLock)
+	}
+	if !slices.Equal(w.received.names, []string{"UpdateTrail"}) || w.trail.Status.RecordedGeneration != 2 {
+		t.Errorf("recorded %v, generation %d", w.received.names, w.trail.Status.RecordedGeneration)
+	}
+}
+
+// again deletes the trail and creates it anew under its name.
+func (w *workshop) again(change func(*v1alpha1.Destination)) {
+	w.trail = w.trail.DeepCopy()
+	w.trail.UID, w.trail.Generation, w.trail.Status = w.trail.UID+"+", 1, v1alpha1.TrailStatus{}
+	change(&w.trail.Spec.Destination)
+}
+
+// expiry is that of the rule for log files, 0 without one.
+func (w *workshop) expiry(t *testing.T) int {
+	t.Helper()
+	all, err := w.store.Lifecycle(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range all {
+		if strings.HasSuffix(r.ID, "/logs") {
+			return r.ExpireDays
+		}
+	}
+	return 0
+}
+
+// TestShorteningByRecreation: what a trail must not do it cannot do either by
+// being deleted and created again.
+func TestShorteningByRecreation(t *testing.T) {
+	w := newWorkshop(t)
+	w.reconcile(t)
+	shorter := func(d *v1alpha1.Destination) {
+		d.ObjectLock, d.Lifecycle = nil, &v1alpha1.Lifecycle{ExpireAfterDays: 1, DigestExpireAfterDays: 2}
+	}
+	w.again(shorter)
+	const needs = "objectLockDays=0,expireAfterDays=1,digestExpireAfterDays=2"
+	for range 3 {
+		s := w.reconcile(t)
+		if reason(s) != "ShorteningNotAllowed" || !strings.Contains(s.seen.Problem.Message, needs) {
+			t.Fatalf("%+v", s.seen.Problem)
+		}
+		if w.expiry(t) != 365 || s.settled().Spec.Destination.ObjectLock.Days != 7 {
+			t.Errorf("expires after %d days, lock %+v", w.expiry(t), s.settled().Spec.Destination.ObjectLock)
+		}
+		w.clock.Step(recheck / 2)
+	}
+	if w.trail.Status.Bucket.ExpireAfterDays != 365 {
+		t.Errorf("%+v", w.trail.Status.Bucket)
+	}
+
+	// With the annotation, it is shortened once there is a trail to record it in.
+	w.again(shorter)
+	w.trail.Annotations = map[string]string{v1alpha1.AnnotationAllowShortening: needs}
+	for range 2 {
+		if s := w.reconcile(t); s.seen.Problem != nil || w.expiry(t) != 365 || s.settled().Spec.Destination.ObjectLock == nil {
+			t.Fatalf("before it can be recorded: %+v, expires after %d days", s.seen.Problem, w.expiry(t))
+		}
+	}
+	w.trail.Status.RecordedGeneration = 1 // CreateTrail
+	if s := w.reconcile(t, recorded); s.seen.Problem != nil || w.expiry(t) != 1 || s.settled().Spec.Destination.ObjectLock != nil {
+		t.Errorf("%+v, expires after %d days", s.seen.Problem, w.expiry(t))
+	}
+	if !slices.Equal(w.received.names, []string{"UpdateTrail"}) || !strings.Contains(string(w.received.last.Details), `"allowedShortening":"objectLockDays from 7 to none, expireAfterDays from 365 to 1,`) {
+		t.Errorf("recorded %v: %s", w.received.names, w.received.last.Details)
+	}
+}
+
+// TestNewRuleByRecreation: what nothing deleted is not deleted by a new trail,
+// unless there is nothing.
+func TestNewRuleByRecreation(t *testing.T) {
+	for name, delivered := range map[string]bool{"with records": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorkshop(t)
+			w.update(func(d *v1alpha1.Destination) { d.Lifecycle, d.ObjectLock = nil, nil })
+			v := &visit{scope: w.reconcile(t), store: w.store}
+			if delivered {
+				if err := v.create(t.Context(), v.layout().LogFile(w.clock.Now(), "0123456789abcdef"), []byte("x")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.again(func(d *v1alpha1.Destination) { d.Lifecycle = &v1alpha1.Lifecycle{ExpireAfterDays: 1} })
+			s := w.reconcile(t)
+			if delivered && (reason(s) != "ShorteningNotAllowed" || w.expiry(t) != 0) || !delivered && (s.seen.Problem != nil || w.expiry(t) != 1) {
+				t.Errorf("%+v, expires after %d days", s.seen.Problem, w.expiry(t))
+			}
+		})
+	}
+}
+
+// TestLostStatus: a trail whose status is lost goes on with what it had, even
+// where its bucket cannot be asked.
+func TestLostStatus(t *testing.T) {
+	w := newWorkshop(t)
+	w.reconcile(t)
+	w.update(func(d *v1alpha1.Destination) { d.ObjectLock.Mode, d.ObjectLock.Days = v1alpha1.LockCompliance, 30 })
+	if s := w.reconcile(t); s.seen.Problem != nil { // there is a proof of it now
+		t.Fatalf("%+v", s.seen.Problem)
+	}
+	w.update(func(d *v1alpha1.Destination) { d.ObjectLock.Days, d.Lifecycle.ExpireAfterDays = 8, 30 })
+	w.trail.Status = v1alpha1.TrailStatus{}
+	if s := w.reconcile(t); reason(s) != "ShorteningNotAllowed" || w.expiry(t) != 365 {
+		t.Errorf("with what this manager has seen: %+v, expires after %d days", s.seen.Problem, w.expiry(t))
+	}
+	w.buckets.forget(w.trail.UID)
+	w.trail.Status = v1alpha1.TrailStatus{}
+	if s := w.reconcile(t); reason(s) != "ShorteningNotAllowed" || !strings.Contains(s.seen.Problem.Message, "objectLockDays=8,expireAfterDays=30") || w.expiry(t) != 365 {
+		t.Errorf("after a restart: %+v, expires after %d days", s.seen.Problem, w.expiry(t))
+	}
+	w.buckets.forget(w.trail.UID)
+	w.trail.Status = v1alpha1.TrailStatus{}
+	w.store.SetHook(func(context.Context, objectstore.Op, string) memory.Fault {
+		return memory.Fault{Refuse: objectstore.ErrUnreachable}
+	})
+	s := w.reconcile(t, func(s *scope) {
+		s.rendered = &receiverconfig.Trail{UID: "u", Destination: receiverconfig.Destination{Retention: receiverconfig.Retention{Mode: "COMPLIANCE", Days: 30}}}
+	})
+	if reason(s) != "EndpointUnreachable" || s.settled().Spec.Destination.ObjectLock.Days != 30 {
+		t.Errorf("without its bucket: %+v, lock %+v", s.seen.Problem, s.settled().Spec.Destination.ObjectLock)
 	}
 }
 

@@ -1,25 +1,74 @@
 package trail
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/bucket"
+	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/record"
 	"github.com/trail-operator/trail-operator/internal/status"
 )
 
 // settle decides what of the destination is put in force. What shortens the
 // life of recorded data needs an annotation; without it, the trail goes on with
-// what it had.
-func (s *scope) settle(context.Context) error {
+// what it had. It is recorded here, before anything can be made shorter.
+func (s *scope) settle(ctx context.Context) error {
+	was := s.known()
+	if was == nil && s.rendered != nil {
+		was = s.lastLock()
+	}
+	s.settleAgainst(was)
+	return s.announceShortening(ctx)
+}
+
+// settleAgainst compares with what was in force; nil is nothing. A shortening is
+// put off until there is a trail to record it in.
+func (s *scope) settleAgainst(was *v1alpha1.BucketStatus) {
+	d := s.asked()
+	s.destination, s.shortening = bucket.Settle(d, was, s.trail.Annotations[v1alpha1.AnnotationAllowShortening])
+	if s.shortening != nil && s.shortening.Allowed && (s.rendered == nil || s.trail.Status.Bucket == nil || s.trail.Status.RecordedGeneration == 0) {
+		s.destination, _ = bucket.Settle(d, was, "")
+		s.shortening = nil
+	}
+}
+
+// asked is the destination as far as it is the trail's to ask for.
+func (s *scope) asked() v1alpha1.Destination {
 	d := *s.trail.Spec.Destination.DeepCopy()
 	if s.mayBeAmbient() && !s.trail.IsOrganizationTrail() {
 		d.ManagementPolicy = v1alpha1.PolicyObserve // the bucket is not the tenant's
 	}
-	s.destination, s.shortening = bucket.Settle(d, s.trail.Status.Bucket, s.trail.Annotations[v1alpha1.AnnotationAllowShortening])
-	return nil
+	return d
+}
+
+// known is what was in force: the status says it or, while that is not written
+// or lost, the last look at the bucket. Nil before the first one.
+func (s *scope) known() *v1alpha1.BucketStatus {
+	last := s.buckets.get(s.trail.UID)
+	return cmp.Or(s.trail.Status.Bucket, last.status, last.found)
+}
+
+// lastLock is what the receiver locks objects with, beside all that is asked
+// for: for a trail whose status is lost, until its bucket says more.
+func (s *scope) lastLock() *v1alpha1.BucketStatus {
+	was := bucket.Status(s.asked(), nil, bucket.Outcome{})
+	r := s.rendered.Destination.Retention
+	was.ObjectLockDays, was.ObjectLockMode = r.Days, lockMode(objectstore.RetentionMode(r.Mode))
+	return was
+}
+
+// lockMode is a mode by the name that specs have for it.
+func lockMode(m objectstore.RetentionMode) v1alpha1.LockMode {
+	switch m {
+	case objectstore.RetentionGovernance:
+		return v1alpha1.LockGovernance
+	case objectstore.RetentionCompliance:
+		return v1alpha1.LockCompliance
+	}
+	return ""
 }
 
 // refuseShortening says that the spec is not in force. Everything else goes on.
@@ -40,17 +89,14 @@ func (s *scope) settled() *v1alpha1.Trail {
 // before it is: as long as the receiver is away, it is not. The annotation that
 // allows it makes no generation, so there may have been an UpdateTrail already.
 func (s *scope) announceShortening(ctx context.Context) error {
-	if s.rendered == nil || s.shortening == nil || !s.shortening.Allowed {
+	if s.shortening == nil || !s.shortening.Allowed {
 		return nil
 	}
-	st := &s.trail.Status
 	event := s.ownEvent(record.EventUpdateTrail)
-	if st.RecordedGeneration >= s.trail.Generation {
-		event.ID += "/" + s.shortening.Annotation
-	}
+	event.ID += "/" + s.shortening.Annotation
 	if err := s.Receiver.Record(ctx, event); err != nil {
 		return fmt.Errorf("%w to record %s: %w", errReceiver, event.Name, err)
 	}
-	st.RecordedGeneration = s.trail.Generation
+	s.trail.Status.RecordedGeneration = s.trail.Generation
 	return nil
 }
