@@ -140,3 +140,33 @@ func (p *Publisher) commit(ctx context.Context, batch []*change) error {
 	}
 	return p.write(ctx, config, pem)
 }
+
+// renew renders the files of trails anew that another version has written: the
+// receiver refuses them, and with them the files of all others. It does not wait
+// for the trails to be reconciled, as some of them may have a problem.
+func (p *Publisher) renew(ctx context.Context) error {
+	if err := p.load(ctx); err != nil || p.renewed {
+		return err
+	}
+	var batch []*change
+	for i := range p.shards {
+		for name, raw := range p.shards[i].files {
+			uid, ok := receiverconfig.TrailUID(name)
+			if _, err := receiverconfig.ParseTrail(raw); err == nil || !ok {
+				continue
+			}
+			t, ok := receiverconfig.RecoverTrail(raw)
+			renewed := record.MustJSON(t)
+			if _, err := receiverconfig.ParseTrail(renewed); ok && err == nil && t.UID == uid {
+				batch = append(batch, &change{uid: uid, raw: renewed})
+			}
+		}
+	}
+	if len(batch) > 0 {
+		if err := p.commit(ctx, batch); err != nil {
+			return err
+		}
+	}
+	p.renewed = true
+	return nil
+}

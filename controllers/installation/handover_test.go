@@ -212,3 +212,59 @@ func TestMendedByTheKeeper(t *testing.T) {
 		}
 	}
 }
+
+// TestTrailsOfAnotherVersion: their files are rendered anew at once, all of
+// them, so that a receiver of this version can load its configuration.
+func TestTrailsOfAnotherVersion(t *testing.T) {
+	s := newSecrets(t)
+	before := newPublisher(t, s)
+	trails := sameShard(3)
+	for _, trail := range trails {
+		if err := before.Put(t.Context(), trail); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shard := manifests.ReceiverShardName(manifests.ReceiverShard(trails[0].UID))
+	stored := s.get(t, shard)
+	for i, old := range []string{`{"formerly":1,`, `{"suspended":"no",`} {
+		name := receiverconfig.TrailFile(trails[i].UID)
+		stored.Data[name] = append([]byte(old), stored.Data[name][1:]...)
+	}
+	if err := s.Update(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+
+	p := NewPublisher(s, "system")
+	for _, want := range trails { // a trail may be reconciled before
+		got, ok, err := p.Trail(t.Context(), want.UID)
+		if d := cmp.Diff(want, got); d != "" || !ok || err != nil {
+			t.Errorf("%v, %v: %s", ok, err, d)
+		}
+	}
+	if err := p.SetBase(t.Context(), testBase()); err != nil {
+		t.Fatal(err)
+	}
+	s.whole(t)
+	for name, raw := range s.get(t, shard).Data {
+		if _, err := receiverconfig.ParseTrail(raw); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	// What is no file of a trail is none.
+	stored = s.get(t, shard)
+	stored.Data[receiverconfig.TrailFile(trails[0].UID)] = []byte("{")
+	if err := s.Update(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	p = newPublisher(t, s)
+	if _, ok, err := p.Trail(t.Context(), trails[0].UID); ok || err != nil {
+		t.Errorf("%v, %v", ok, err)
+	}
+	if err := p.Put(t.Context(), trails[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, _ := p.Trail(t.Context(), trails[0].UID); !ok {
+		t.Error("it is not rendered anew")
+	}
+}

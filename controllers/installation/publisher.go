@@ -53,6 +53,9 @@ type Publisher struct {
 	// is stored, and config is what is known of it beside the installation's part.
 	config receiverconfig.Config
 	sound  bool
+	// renewed: no file of a trail is in the form of another version, unless it
+	// cannot be helped.
+	renewed bool
 	// installed is the installation's part since this manager leads; nil before.
 	installed *Base
 }
@@ -105,6 +108,9 @@ func (p *Publisher) SetBase(ctx context.Context, b Base) error {
 		p.forget()
 	}
 	p.installed = &b
+	if err := p.renew(ctx); err != nil {
+		return err
+	}
 	return p.setBase(ctx, b)
 }
 
@@ -191,11 +197,10 @@ func (p *Publisher) Trail(ctx context.Context, uid string) (t receiverconfig.Tra
 	if !ok {
 		return receiverconfig.Trail{}, false, nil
 	}
-	if t, err = receiverconfig.ParseTrail(raw); err != nil {
-		// Written by another version: it will be written again.
-		return receiverconfig.Trail{}, false, nil
+	if t, err = receiverconfig.ParseTrail(raw); err != nil { // another version's
+		t, ok = receiverconfig.RecoverTrail(raw)
 	}
-	return t, true, nil
+	return t, ok, nil
 }
 
 // UIDs returns the UIDs of all trails that are rendered.

@@ -81,7 +81,7 @@ func (p *Publisher) load(ctx context.Context) error {
 	defer p.mu.Unlock()
 	p.base, p.shards = base, shards
 	p.readConfig()
-	p.loaded, p.listed = true, false
+	p.loaded, p.listed, p.renewed = true, false, false
 	return nil
 }
 

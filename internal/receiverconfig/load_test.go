@@ -234,8 +234,16 @@ func TestTooManyFiles(t *testing.T) {
 func FuzzParseTrail(f *testing.F) {
 	f.Add(record.MustJSON(validTrail()))
 	f.Add([]byte(`{"uid":"a","selection":{"advanced":[{"fieldSelectors":[]}]}}`))
+	f.Add([]byte(`{"uid":"a","generation":"1","later":{"a":[]}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		trail, err := ParseTrail(b)
+		if recovered, ok := RecoverTrail(b); ok {
+			if again, ok := RecoverTrail(record.MustJSON(recovered)); !ok || again.UID != recovered.UID {
+				t.Errorf("recovered %+v once, then %+v", recovered, again)
+			}
+		} else if err == nil {
+			t.Error("not recovered, although it can be loaded")
+		}
 		if err != nil {
 			return
 		}

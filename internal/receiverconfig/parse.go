@@ -50,6 +50,16 @@ func RecoverConfig(raw []byte) Config {
 	return Config{Generation: max(c.Generation, 0), Kinds: c.Kinds, ForwardTo: to}
 }
 
+// RecoverTrail reads what it knows of the file of a trail that ParseTrail
+// refuses, because another version has written it. It is false for what is no
+// such file at all.
+func RecoverTrail(raw []byte) (Trail, bool) {
+	var t Trail
+	err := json.Unmarshal(raw, &t)
+	var another *json.UnmarshalTypeError // it goes on after such a value
+	return t, (err == nil || errors.As(err, &another)) && isUID(t.UID)
+}
+
 func (c *Config) validate() error {
 	switch {
 	case c.Version != Version:
