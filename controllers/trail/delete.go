@@ -32,8 +32,8 @@ func (s *scope) delete(ctx context.Context) (ctrl.Result, error) {
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if !ok { // it never recorded, or everything below is done
-		return ctrl.Result{}, s.release(ctx)
+	if !ok { // it never recorded, or everything below is done, or all but the list of files
+		return ctrl.Result{}, s.remove(ctx)
 	}
 	waited := s.deletions.since(s.trail.UID, s.seen.Now)
 	if !rendered.Deleting || rendered.Generation != s.trail.Generation {
@@ -86,7 +86,8 @@ func (s *scope) stop(ctx context.Context, rendered receiverconfig.Trail) error {
 	return s.Installation.Publisher.Put(ctx, rendered)
 }
 
-// remove takes the trail out of the receiver's configuration and lets it go.
+// remove takes the trail out of the receiver's configuration and lets it go. As
+// long as receiver.json lists its file, the receiver loads nothing.
 func (s *scope) remove(ctx context.Context) error {
 	if err := s.Installation.Publisher.Remove(ctx, string(s.trail.UID)); err != nil {
 		return err

@@ -1,9 +1,12 @@
 package trail
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/internal/manifests"
@@ -36,5 +39,51 @@ func TestFileOfAnotherVersion(t *testing.T) {
 	}
 	if _, err := receiverconfig.ParseTrail(stored.Data[name]); err != nil {
 		t.Errorf("it keeps the receiver from loading anything: %v", err)
+	}
+}
+
+// away does not answer to the next write of receiver.json.
+type away struct {
+	client.Client
+	once bool
+}
+
+func (a *away) Apply(ctx context.Context, o runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
+	if s, ok := o.(interface{ GetName() *string }); ok && a.once && *s.GetName() == manifests.ReceiverConfigName {
+		a.once = false
+		return errors.New("the API server is away")
+	}
+	return a.Client.Apply(ctx, o, opts...)
+}
+
+// TestRemovedHalfWay: a trail does not go before the receiver's configuration
+// is whole again.
+func TestRemovedHalfWay(t *testing.T) {
+	l := newLifetime(t, static)
+	api := &away{Client: l.Client}
+	l.Installation.Publisher = NewPublisher(t, api)
+	l.receiver(receiverstatus.Trail{Generation: 1})
+	l.delete(t, 0)
+	l.receiver(receiverstatus.Trail{Generation: 2, Flushed: true})
+	deleted := l.trail.DeepCopy()
+	deleted.DeletionTimestamp, deleted.Generation = l.trail.CreationTimestamp.DeepCopy(), 2
+	api.once = true
+	if _, err := l.newScope(deleted).delete(t.Context()); err == nil || api.once {
+		t.Fatalf("the API server was not away: %v", err)
+	}
+	if _, ok := l.rendered(t); ok {
+		t.Fatal("it failed before half of the way")
+	}
+	l.delete(t, 0)
+	var base corev1.Secret
+	if err := l.Client.Get(t.Context(), client.ObjectKey{Namespace: "system", Name: manifests.ReceiverConfigName}, &base); err != nil {
+		t.Fatal(err)
+	}
+	c, err := receiverconfig.ParseConfig(base.Data[receiverconfig.FileConfig])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, listed := c.Files[receiverconfig.TrailFile("u")]; listed {
+		t.Error("the trail is gone, and the receiver waits for its file")
 	}
 }
