@@ -28,7 +28,7 @@ import (
 // Creating cannot be limited by name, and reading is not: the Secrets with the
 // certificates of API servers are named after these (trail-apiserver-NAME).
 // What may be changed is limited to what the manager changes: the signing key is
-// not, and the Secrets of API servers are named in config/rbac/apiservers.yaml.
+// not, and the Secrets of API servers are named in config/rbac/role-apiservers.yaml.
 //
 // +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets,verbs=get;create
 // +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=secrets,resourceNames=trail-intake-ca;trail-receiver-tls;trail-manager-tls,verbs=update

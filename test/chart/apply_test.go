@@ -26,8 +26,10 @@ spec:
 // restricted makes a namespace that enforces Pod Security "restricted".
 func restricted(t *testing.T, name string) {
 	t.Helper()
-	kubectl(t, nil, "create", "namespace", name)
-	kubectl(t, nil, "label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+	if exists := kubectl(t, nil, "get", "namespace", name, "--ignore-not-found", "--output=name"); exists == "" {
+		kubectl(t, nil, "create", "namespace", name)
+	}
+	kubectl(t, nil, "label", "--overwrite", "namespace", name, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
 }
 
 // TestApply: a real API server takes each of the rendered objects without a

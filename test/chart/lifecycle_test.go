@@ -99,4 +99,5 @@ func TestFromManifests(t *testing.T) {
 		t.Error("the manager was made anew")
 	}
 	helm(t, "uninstall", release, "--namespace", namespace, "--wait=false")
+	kubectl(t, nil, "delete", "crd", "--selector=app.kubernetes.io/part-of=trail-operator", "--timeout=60s")
 }
