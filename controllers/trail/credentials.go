@@ -12,26 +12,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
-	"github.com/trail-operator/trail-operator/internal/managerconfig"
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/status"
 )
-
-// mayBeAmbient reports whether the trail may write with the operator's own
-// identity. A tenant's may only where the installer said so, and with the
-// public CAs: who can have a server of its own trusted could read what is sent.
-func (s *scope) mayBeAmbient() bool {
-	d := s.trail.Spec.Destination
-	switch {
-	case d.CredentialsSecretRef != nil:
-		return false
-	case s.trail.IsOrganizationTrail():
-		return true
-	}
-	return d.CA == "" && s.Config.ServesTenant(managerconfig.TenantDestination{
-		Namespace: s.trail.Namespace, Endpoint: d.Endpoint, Region: d.RegionOrDefault(), Bucket: d.Bucket, Prefix: s.trail.Prefix(),
-	})
-}
 
 // waitForGrant is when to look for the credentials again.
 func (s *scope) waitForGrant() time.Duration {

@@ -11,7 +11,9 @@ import (
 // TestAmbient: the operator's own identity writes for a tenant where the
 // installer said so, and nowhere else.
 func TestAmbient(t *testing.T) {
-	place := managerconfig.TenantDestination{Namespace: "shop", Endpoint: "https://s3.example.com", Region: "us-east-1", Bucket: "logs", Prefix: "shop"}
+	place := managerconfig.TenantDestination{
+		Namespace: "shop", Endpoint: "https://s3.example.com", Region: "us-east-1", Bucket: "logs", Prefix: "shop", MaxObjectLockDays: 7,
+	}
 	for name, tc := range map[string]struct {
 		change func(*v1alpha1.Trail)
 		want   bool
@@ -28,6 +30,7 @@ func TestAmbient(t *testing.T) {
 		"another server":    {func(t *v1alpha1.Trail) { t.Spec.Destination.Endpoint = "https://evil.example.com" }, false},
 		"longer prefix":     {func(t *v1alpha1.Trail) { t.Spec.Destination.Prefix = "shopping" }, false},
 		"up":                {func(t *v1alpha1.Trail) { t.Spec.Destination.Prefix = "shop/../other" }, false},
+		"a longer lock":     {func(t *v1alpha1.Trail) { t.Spec.Destination.ObjectLock.Days = 8 }, false},
 		"a CA of its own":   {func(t *v1alpha1.Trail) { t.Spec.Destination.CA = "-----BEGIN CERTIFICATE-----" }, false},
 	} {
 		t.Run(name, func(t *testing.T) {

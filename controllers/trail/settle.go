@@ -28,6 +28,12 @@ func (s *scope) settle(ctx context.Context) error {
 // put off until there is a trail to record it in.
 func (s *scope) settleAgainst(was *v1alpha1.BucketStatus) {
 	d := s.asked()
+	if m, mapped := s.mapping(); mapped && was != nil && was.ObjectLockDays > m.MaxObjectLockDays {
+		was = was.DeepCopy() // what the installer allows no more is not kept
+		if was.ObjectLockDays = m.MaxObjectLockDays; was.ObjectLockDays == 0 {
+			was.ObjectLockMode = ""
+		}
+	}
 	s.destination, s.shortening = bucket.Settle(d, was, s.trail.Annotations[v1alpha1.AnnotationAllowShortening])
 	if s.shortening != nil && s.shortening.Allowed && (s.rendered == nil || s.trail.Status.Bucket == nil || s.trail.Status.RecordedGeneration == 0) {
 		s.destination, _ = bucket.Settle(d, was, "")

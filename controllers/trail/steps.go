@@ -36,6 +36,9 @@ func (s *scope) validate(ctx context.Context) error {
 	if err := s.revoke(ctx); err != nil {
 		return err
 	}
+	if err := s.keepToMapping(); err != nil {
+		return err
+	}
 	if name := s.trail.CloudTrailName(); !v1alpha1.IsCloudTrailName(name) {
 		return status.Invalid("The CloudTrail name of this trail, %s, has two of the characters . _ - beside each other. Use a namespace without a double hyphen in its name.", name)
 	}
@@ -48,16 +51,6 @@ func (s *scope) validate(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// revoke takes the operator's own identity from a trail that has lost the right
-// to it, before anything that may be wrong with the trail ends the steps.
-func (s *scope) revoke(ctx context.Context) error {
-	if s.rendered == nil || !s.rendered.Destination.Ambient || s.mayBeAmbient() {
-		return nil
-	}
-	s.rendered.Destination.Ambient = false
-	return s.Installation.Publisher.Put(ctx, *s.rendered)
 }
 
 // proceed lets a trail go on that recorded before: its bucket may fail while

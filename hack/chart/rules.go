@@ -32,6 +32,9 @@ var rules = map[string]schema{
 	"tenantDestinations[].bucket":    {"pattern": `^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`},
 	"tenantDestinations[].prefix":    {"pattern": `^[A-Za-z0-9_=-][A-Za-z0-9._=/-]*$`, "maxLength": 200},
 
+	"tenantDestinations[].maxObjectLockDays": {"minimum": 0, "maximum": 36500},
+	"tenantDestinations[].kmsKeyID":          {"pattern": `^[A-Za-z0-9_:/.@+=,-]*$`, "maxLength": 2048},
+
 	"intake.forwardTo.url":               {"pattern": `^(https?://[^/@#]+(/[^#]*)?)?$`, "maxLength": 2000},
 	"intake.forwardTo.credentialsSecret": {"pattern": `^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$`},
 	"intake.forwardTo.timeoutSeconds":    {"minimum": 0, "maximum": 300},

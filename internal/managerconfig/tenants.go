@@ -21,6 +21,12 @@ type TenantDestination struct {
 	Bucket   string `json:"bucket"`
 	// Prefix and all below it; a whole bucket cannot be given.
 	Prefix string `json:"prefix"`
+	// MaxObjectLockDays is how long these Trails may lock objects; 0 is not at
+	// all. Nobody can delete what is locked, whoever owns the bucket.
+	MaxObjectLockDays int32 `json:"maxObjectLockDays,omitempty"`
+	// KMSKeyID is the one key that these Trails may name, beside the bucket's
+	// default; empty is none.
+	KMSKeyID string `json:"kmsKeyID,omitempty"`
 }
 
 var (
@@ -55,23 +61,29 @@ func (d TenantDestination) validate(field string, bad func(field, message string
 	if !isPrefix(d.Prefix) {
 		bad(field+".prefix", "must be a prefix such as team-a, without a slash at either end; a whole bucket cannot be given to a namespace")
 	}
+	if d.MaxObjectLockDays < 0 || d.MaxObjectLockDays > receiverconfig.MaxRetentionDays {
+		bad(field+".maxObjectLockDays", "must be 1 to 36500, or left out where Trails may not lock objects")
+	}
+	if !receiverconfig.IsKMSKeyID(d.KMSKeyID) {
+		bad(field+".kmsKeyID", "must be the ID, alias or ARN of a key of the KMS, or left out")
+	}
 }
 
-// ServesTenant reports whether the operator's own identity may write to place
-// for its namespace: the same server, region and bucket as in an entry of
-// TenantDestinations, and its prefix or one below it, by whole elements.
-func (c *Config) ServesTenant(place TenantDestination) bool {
+// TenantDestinationOf returns the entry of TenantDestinations that lets the
+// operator's own identity write to place for its namespace: the same server,
+// region and bucket, and its prefix or one below it, by whole elements. Of
+// several it is the one with the longest prefix.
+func (c *Config) TenantDestinationOf(place TenantDestination) (found TenantDestination, ok bool) {
 	if !isPrefix(place.Prefix) {
-		return false
+		return found, false
 	}
 	for _, d := range c.TenantDestinations {
-		given, asked := d, place
-		given.Prefix, asked.Prefix = "", ""
-		if d.Prefix != "" && given == asked && strings.HasPrefix(place.Prefix+"/", d.Prefix+"/") {
-			return true
+		same := d.Namespace == place.Namespace && d.Endpoint == place.Endpoint && d.Region == place.Region && d.Bucket == place.Bucket
+		if same && d.Prefix != "" && strings.HasPrefix(place.Prefix+"/", d.Prefix+"/") && len(d.Prefix) > len(found.Prefix) {
+			found, ok = d, true
 		}
 	}
-	return false
+	return found, ok
 }
 
 func (c *Config) validateTenants(bad func(field, message string)) {

@@ -10,19 +10,21 @@ const tenants = `tenantDestinations:
 - {namespace: shop, region: us-east-1, bucket: other, prefix: teams/shop}
 `
 
-func TestServesTenant(t *testing.T) {
+func TestTenantDestinationOf(t *testing.T) {
 	c, err := Parse([]byte(valid + tenants))
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := TenantDestination{"shop", "https://s3.example.com", "eu-1", "audit", "a"}
+	base := TenantDestination{Namespace: "shop", Endpoint: "https://s3.example.com", Region: "eu-1", Bucket: "audit", Prefix: "a"}
 	for name, tc := range map[string]struct {
 		change func(*TenantDestination)
 		want   bool
 	}{
-		"exactly":             {func(*TenantDestination) {}, true},
-		"below":               {func(d *TenantDestination) { d.Prefix = "a/b/c" }, true},
-		"another entry":       {func(d *TenantDestination) { *d = TenantDestination{"shop", "", "us-east-1", "other", "teams/shop/x"} }, true},
+		"exactly": {func(*TenantDestination) {}, true},
+		"below":   {func(d *TenantDestination) { d.Prefix = "a/b/c" }, true},
+		"another entry": {func(d *TenantDestination) {
+			*d = TenantDestination{Namespace: "shop", Region: "us-east-1", Bucket: "other", Prefix: "teams/shop/x"}
+		}, true},
 		"mixed entries":       {func(d *TenantDestination) { d.Bucket, d.Prefix = "other", "teams/shop" }, false},
 		"namespace":           {func(d *TenantDestination) { d.Namespace = "shop2" }, false},
 		"no namespace":        {func(d *TenantDestination) { d.Namespace = "" }, false},
@@ -47,15 +49,25 @@ func TestServesTenant(t *testing.T) {
 	} {
 		place := base
 		tc.change(&place)
-		if got := c.ServesTenant(place); got != tc.want {
+		if _, got := c.TenantDestinationOf(place); got != tc.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
-	if (&Config{TenantDestinations: []TenantDestination{{Namespace: "shop"}}}).ServesTenant(TenantDestination{Namespace: "shop", Prefix: "a"}) {
+	if _, ok := (&Config{TenantDestinations: []TenantDestination{{Namespace: "shop"}}}).TenantDestinationOf(TenantDestination{Namespace: "shop", Prefix: "a"}); ok {
 		t.Error("an entry without a prefix serves")
 	}
-	if (&Config{}).ServesTenant(base) {
+	if _, ok := (&Config{}).TenantDestinationOf(base); ok {
 		t.Error("no entry serves")
+	}
+	// The nearest entry decides, whatever the order.
+	near := base
+	near.Prefix, near.MaxObjectLockDays = "a/b", 30
+	below := near
+	below.Prefix, below.MaxObjectLockDays = "a/b/c", 0
+	for _, list := range [][]TenantDestination{{base, near}, {near, base}} {
+		if got, ok := (&Config{TenantDestinations: list}).TenantDestinationOf(below); !ok || got != near {
+			t.Errorf("got %+v", got)
+		}
 	}
 }
 
@@ -69,6 +81,8 @@ func TestParseRefusesTenants(t *testing.T) {
 		"no prefix": {"prefix: a}", "prefix: ''}", "tenantDestinations[0].prefix: must be"},
 		"up":        {"teams/shop", "teams/../shop", "tenantDestinations[1].prefix: must be"},
 		"slash":     {"teams/shop", "teams/shop/", "tenantDestinations[1].prefix: must be"},
+		"lock":      {"prefix: a}", "prefix: a, maxObjectLockDays: 36501}", "tenantDestinations[0].maxObjectLockDays: must be"},
+		"key":       {"prefix: a}", "prefix: a, kmsKeyID: 'a b'}", "tenantDestinations[0].kmsKeyID: must be"},
 		"field":     {"bucket: other", "buckets: other", "unknown field"},
 	} {
 		in := strings.Replace(tenants, tc.old, tc.new, 1)

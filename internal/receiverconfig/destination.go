@@ -7,9 +7,12 @@ import (
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
+// MaxRetentionDays bounds a retention.
+const MaxRetentionDays = 36500
+
 // Bounds of what a destination asks for.
 const (
-	maxDays           = 36500
+	maxDays           = MaxRetentionDays
 	maxKMSKeyID       = 2048
 	maxStorageClass   = 64
 	maxLifecycleRules = 16
@@ -38,7 +41,7 @@ func (e Encryption) validate() error {
 			return errors.New("the encryption AES256 takes no KMS key")
 		}
 	case EncryptionKMS:
-		if len(e.KMSKeyID) > maxKMSKeyID || strings.Trim(e.KMSKeyID, keyIDCharacters) != "" {
+		if !IsKMSKeyID(e.KMSKeyID) {
 			return errors.New("the KMS key is not an ID, alias or ARN")
 		}
 	default:
@@ -47,8 +50,11 @@ func (e Encryption) validate() error {
 	return nil
 }
 
-// keyIDCharacters are those of a KMS key's ID, alias or ARN.
-const keyIDCharacters = digits + letters + "ABCDEFGHIJKLMNOPQRSTUVWXYZ" + "-_:/.@+=,"
+// IsKMSKeyID reports whether s can be the ID, alias or ARN of a key of a KMS;
+// empty can.
+func IsKMSKeyID(s string) bool {
+	return len(s) <= maxKMSKeyID && strings.Trim(s, digits+letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ"+"-_:/.@+=,") == ""
+}
 
 func (r Retention) validate() error {
 	switch {
