@@ -227,7 +227,7 @@ func (v *visit) protect(ctx context.Context) error {
 // configure gives it the rest. Lifecycle rules and tags are written all at once,
 // so two trails of one bucket take turns.
 func (v *visit) configure(ctx context.Context) error {
-	return configuring.do(ctx, v.config.Endpoint+" "+v.config.Bucket, func() error { return v.apply(ctx, v.desired) })
+	return configuring.do(ctx, turnOf(v.config.Endpoint, v.config.Bucket), func() error { return v.apply(ctx, v.desired) })
 }
 
 func (v *visit) apply(ctx context.Context, d bucket.Desired) error {

@@ -543,3 +543,25 @@ func TestTurns(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestTurnsBySpelling: one bucket has one turn, however its server is named.
+func TestTurnsBySpelling(t *testing.T) {
+	for _, tc := range []struct {
+		a, b string
+		same bool
+	}{
+		{"https://s3.example.com", "https://S3.example.com:443", true},
+		{"http://10.0.0.7:9000", "http://10.0.0.7:9000", true},
+		{"", "https://s3.eu-central-1.amazonaws.com", true},
+		{"https://s3.example.com", "https://s3.example.com:9000", false},
+		{"https://s3.example.com", "https://s3.example.net", false},
+		{"", "https://s3.amazonaws.com.example.net", false},
+	} {
+		if got := turnOf(tc.a, "logs") == turnOf(tc.b, "logs"); got != tc.same {
+			t.Errorf("%q and %q are one server: %v", tc.a, tc.b, got)
+		}
+	}
+	if turnOf("", "logs") == turnOf("", "audit") {
+		t.Error("two buckets have one turn")
+	}
+}

@@ -3,6 +3,8 @@ package trail
 import (
 	"context"
 	"fmt"
+	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -16,6 +18,16 @@ var configuring turns
 type turns struct {
 	mu   sync.Mutex
 	busy map[string]chan struct{} // closed when the turn is over
+}
+
+// turnOf names a bucket, however its server is spelled. Buckets of AWS have one
+// name in all regions.
+func turnOf(endpoint, bucket string) string {
+	origin := objectstore.Origin(endpoint)
+	if u, err := url.Parse(origin); err == nil && (strings.HasSuffix(u.Hostname(), ".amazonaws.com") || strings.HasSuffix(u.Hostname(), ".amazonaws.com.cn")) {
+		origin = ""
+	}
+	return origin + " " + bucket
 }
 
 // do waits for its turn, at most until ctx is done.

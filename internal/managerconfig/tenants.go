@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 )
 
@@ -15,7 +16,7 @@ import (
 // to with the operator's own identity.
 type TenantDestination struct {
 	Namespace string `json:"namespace"`
-	// Endpoint as Trails name it; empty is AWS.
+	// Endpoint of the server, however Trails spell it; empty is AWS.
 	Endpoint string `json:"endpoint,omitempty"`
 	Region   string `json:"region"`
 	Bucket   string `json:"bucket"`
@@ -78,7 +79,7 @@ func (c *Config) TenantDestinationOf(place TenantDestination) (found TenantDesti
 		return found, false
 	}
 	for _, d := range c.TenantDestinations {
-		same := d.Namespace == place.Namespace && d.Endpoint == place.Endpoint && d.Region == place.Region && d.Bucket == place.Bucket
+		same := d.Namespace == place.Namespace && objectstore.Origin(d.Endpoint) == objectstore.Origin(place.Endpoint) && d.Region == place.Region && d.Bucket == place.Bucket
 		if same && d.Prefix != "" && strings.HasPrefix(place.Prefix+"/", d.Prefix+"/") && len(d.Prefix) > len(found.Prefix) {
 			found, ok = d, true
 		}
