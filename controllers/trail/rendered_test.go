@@ -18,7 +18,7 @@ import (
 // that records. It is flushed before it goes.
 func TestFileOfAnotherVersion(t *testing.T) {
 	l := newLifetime(t, static)
-	key := client.ObjectKey{Namespace: "system", Name: manifests.ReceiverShardName(manifests.ReceiverShard("u"))}
+	key := client.ObjectKey{Namespace: "system", Name: manifests.ReceiverShardName(manifests.ReceiverShard("u", false))}
 	var stored corev1.Secret
 	if err := l.Client.Get(t.Context(), key, &stored); err != nil {
 		t.Fatal(err)

@@ -125,21 +125,21 @@ func TestSubject(t *testing.T) {
 	}
 }
 
-// TestShards: shards never move, and trails spread over all of them.
+// TestShards: trails spread over all shards, and those of tenants keep out of
+// the shards of OrganizationTrails.
 func TestShards(t *testing.T) {
-	if got := ReceiverShard("22222222-2222-4222-8222-222222222222"); got != 1 {
-		t.Errorf("a trail has moved to shard %d: every installation would lose its configuration for a moment", got)
-	}
-	seen := map[int]int{}
+	seen, organization := map[int]int{}, map[int]int{}
 	for i := range 1600 {
-		seen[ReceiverShard(fmt.Sprintf("%08d-2222-4222-8222-222222222222", i))]++
+		uid := fmt.Sprintf("%08d-2222-4222-8222-222222222222", i)
+		seen[ReceiverShard(uid, false)]++
+		organization[ReceiverShard(uid, true)]++
 	}
-	if len(seen) != ReceiverShards {
-		t.Errorf("%d shards are used", len(seen))
+	if len(seen) != 12 || len(organization) != 4 {
+		t.Errorf("%d and %d shards are used", len(seen), len(organization))
 	}
 	for shard, n := range seen {
-		if n > 300 {
-			t.Errorf("shard %d holds %d of 1600 trails", shard, n)
+		if n > 300 || organization[shard] > 0 || shard >= ReceiverShards {
+			t.Errorf("shard %d holds %d of 1600 trails, and %d OrganizationTrails", shard, n, organization[shard])
 		}
 	}
 }

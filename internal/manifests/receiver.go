@@ -8,18 +8,27 @@ import (
 )
 
 // ReceiverShards is the number of Secrets that hold the files of trails. It
-// never changes: a volume that projects them names each.
-const ReceiverShards = 16
+// never changes: a volume that projects them names each. The last of them are
+// for OrganizationTrails alone, so that no tenant can fill them.
+const (
+	ReceiverShards     = 16
+	organizationShards = 4
+)
 
 // MaxSecretData bounds the data of one Secret, in bytes, with some room below
 // the API server's limit of 1 MiB.
 const MaxSecretData = 1_000_000
 
-// ReceiverShard is the shard that holds the file of the trail with this UID.
-func ReceiverShard(uid string) int {
+// ReceiverShard is the shard in which the file of the trail with this UID
+// begins. It stays in the one where it is.
+func ReceiverShard(uid string, organization bool) int {
 	h := fnv.New32a()
 	h.Write([]byte(uid))
-	return int(h.Sum32() % ReceiverShards)
+	const first = ReceiverShards - organizationShards
+	if organization {
+		return first + int(h.Sum32()%organizationShards)
+	}
+	return int(h.Sum32() % first)
 }
 
 // ReceiverShardName is the name of the Secret of a shard.

@@ -324,7 +324,7 @@ func TestStandby(t *testing.T) {
 	ctx, r := t.Context(), newReceiver(t, c.Namespace)
 	var uids []string
 	for i := 0; len(uids) < 4; i++ {
-		if uid := fmt.Sprintf("u%d", i); manifests.ReceiverShard(uid) == 3 {
+		if uid := fmt.Sprintf("u%d", i); manifests.ReceiverShard(uid, false) == 3 {
 			uids = append(uids, uid)
 		}
 	}
