@@ -27,8 +27,6 @@ const (
 type Kinds struct {
 	Discovery discovery.DiscoveryInterface
 	Publisher *Publisher
-
-	list []receiverconfig.Kind
 }
 
 // NeedLeaderElection says that only the leader renders.
@@ -59,7 +57,11 @@ func (k *Kinds) update(ctx context.Context) error {
 	}
 	list := kindsOf(resources)
 	if partly != nil { // an aggregated API that is away keeps its names
-		for _, old := range k.list {
+		rendered, err := k.Publisher.Kinds(ctx)
+		if err != nil {
+			return err
+		}
+		for _, old := range rendered {
 			if failed(partly, old.Group) && !slices.Contains(list, old) {
 				list = append(list, old)
 			}
@@ -69,11 +71,7 @@ func (k *Kinds) update(ctx context.Context) error {
 		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Resource, b.Resource))
 	})
 	list = list[:min(len(list), maxKinds)]
-	if err := k.Publisher.SetKinds(ctx, list); err != nil {
-		return err
-	}
-	k.list = list
-	return nil
+	return k.Publisher.SetKinds(ctx, list)
 }
 
 func failed(e *discovery.ErrGroupDiscoveryFailed, group string) bool {

@@ -149,6 +149,16 @@ func (p *Publisher) draft() (next receiverconfig.Config, pem map[string][]byte, 
 	return next, pem, nil
 }
 
+// Kinds returns the kinds that are rendered.
+func (p *Publisher) Kinds(ctx context.Context) ([]receiverconfig.Kind, error) {
+	if err := p.ready(ctx); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.config.Kinds.List, nil
+}
+
 // SetKinds renders the kinds of the cluster's resources, as the next snapshot if
 // they differ from the last.
 func (p *Publisher) SetKinds(ctx context.Context, list []receiverconfig.Kind) error {
