@@ -147,7 +147,7 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 		Client: mgr.GetClient(), Receiver: o.Receiver, Installation: made, DenyHosts: api.hosts, Clock: o.Clock,
 		Interval: o.PollReceiver, Abandoned: trail.NewAbandoned(), ProbeLag: cmp.Or(o.ProbeLag, auditpolicy.ProbeLag),
 		Report: &trail.Report{
-			Client: mgr.GetClient(), Namespace: o.Config.Namespace, APIServers: o.Config.Receiver.APIServers, Clock: o.Clock,
+			Client: mgr.GetClient(), Namespace: o.Config.Namespace, APIServers: o.Config.Receiver.APIServers, Clock: o.Clock, Installation: made,
 		},
 	}
 	err = errors.Join(o.Metrics.Register(poller.Abandoned), o.Metrics.Register(keeper.Expiry), mgr.Add(poller), mgr.Add(keeper), mgr.Add(api))

@@ -1,14 +1,17 @@
 package trail
 
 import (
+	"cmp"
 	"context"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 )
@@ -25,6 +28,8 @@ type Report struct {
 	Namespace  string
 	APIServers []string
 	Clock      clock.PassiveClock
+	// Installation tells of the certificates.
+	Installation *installation.Installation
 
 	written *manifests.ReceiverReport
 	failed  bool // the last write; each failure in a row is logged once
@@ -37,13 +42,16 @@ func (r *Report) publish(ctx context.Context, log logr.Logger, s *receiverstatus
 		return
 	}
 	report := &manifests.ReceiverReport{Time: r.Clock.Now().UTC().Truncate(time.Second), APIServers: r.APIServers}
+	for _, end := range r.Installation.Certificates().Ends {
+		report.Certificates = append(report.Certificates, manifests.ReportedCertificate{Secret: end.Secret, APIServer: end.APIServer, End: end.Time, Replaced: end.Replaced})
+	}
 	if s == nil {
 		report.Unreachable = "the receiver does not answer"
 		if err != nil {
 			report.Unreachable = err.Error()
 		}
 	} else {
-		report.Receiver = manifests.StateOf(s)
+		report.Receiver = manifests.StateOf(s, r.APIServers)
 	}
 	if r.written != nil && report.Time.Sub(r.written.Time) < reportInterval && reflect.DeepEqual(lasting(report), lasting(r.written)) {
 		return
@@ -73,9 +81,22 @@ func lasting(r *manifests.ReceiverReport) manifests.ReceiverReport {
 		state.Quarantined, state.Damaged = min(state.Quarantined, 1), min(state.Damaged, 1)
 		state.Sources = nil
 		for _, from := range r.Receiver.Sources {
-			state.Sources = append(state.Sources, manifests.ReceiverStateSource{APIServer: from.APIServer})
+			state.Sources = append(state.Sources, manifests.ReceiverStateSource{APIServer: from.APIServer, Certificates: known(from.Certificates)})
+		}
+		if f := r.Receiver.Forward; f != nil {
+			state.Forward = &manifests.ReceiverStateForward{Dropped: min(f.Dropped, 1), Failing: f.Failing}
 		}
 		l.Receiver = &state
 	}
 	return l
+}
+
+// known are the certificates without when, and in which order, they were used:
+// that changes all the time where two API servers share a name.
+func known(used []receiverstatus.SourceCertificate) (known []receiverstatus.SourceCertificate) {
+	for _, c := range used {
+		known = append(known, receiverstatus.SourceCertificate{SHA256: c.SHA256})
+	}
+	slices.SortFunc(known, func(a, b receiverstatus.SourceCertificate) int { return cmp.Compare(a.SHA256, b.SHA256) })
+	return known
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
+	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 )
@@ -38,17 +39,30 @@ func TestPublish(t *testing.T) {
 			return c.Apply(ctx, o, opts...)
 		},
 	})
-	r := &Report{Client: c, Namespace: "ns", APIServers: []string{"cp-1"}, Clock: clock}
+	made := &installation.Installation{}
+	r := &Report{Client: c, Namespace: "ns", APIServers: []string{"cp-1"}, Clock: clock, Installation: made}
 	var lines []string
 	log := funcr.New(func(_, args string) { lines = append(lines, args) }, funcr.Options{})
 
 	status := func(change func(*receiverstatus.Status)) *receiverstatus.Status {
 		s := &receiverstatus.Status{Started: now, Generation: 3}
-		s.Intake.Sources = []receiverstatus.Source{{Cluster: "c", APIServer: "cp-1", LastPost: clock.Now()}}
+		s.Intake.Sources = []receiverstatus.Source{{Cluster: "c", APIServer: "cp-1", LastPost: clock.Now(), Certificates: used("a")}}
+		s.Intake.Forward = &receiverstatus.Forward{Sent: clock.Now().Unix(), Waiting: clock.Now().Second(), WaitingBytes: 9}
 		change(s)
 		return s
 	}
 	same := func(*receiverstatus.Status) {}
+	certificates := func(names ...string) *receiverstatus.Status {
+		return status(func(s *receiverstatus.Status) { s.Intake.Sources[0].Certificates = used(names...) })
+	}
+	forward := func(dropped int64, failure string) *receiverstatus.Status {
+		return status(func(s *receiverstatus.Status) {
+			s.Intake.Forward.Dropped = dropped
+			if failure != "" {
+				s.Intake.Forward.Failure = &receiverstatus.Failure{Since: now, Message: failure}
+			}
+		})
+	}
 	var got []int
 	for _, step := range []struct {
 		after  time.Duration
@@ -63,6 +77,13 @@ func TestPublish(t *testing.T) {
 		{2 * time.Second, false, status(func(s *receiverstatus.Status) { s.Spool.Full = true }), nil},
 		{2 * time.Second, false, status(func(s *receiverstatus.Status) { s.Intake.Quarantined = 1 }), nil},
 		{2 * time.Second, false, status(func(s *receiverstatus.Status) { s.Intake.Quarantined = 2 }), nil},
+		{2 * time.Second, false, certificates("b", "a"), nil},
+		{2 * time.Second, false, certificates("a", "b"), nil},
+		{2 * time.Second, false, forward(0, ""), nil},
+		{2 * time.Second, false, forward(1, ""), nil},
+		{2 * time.Second, false, forward(2, ""), nil},
+		{2 * time.Second, false, forward(2, "it is away"), nil},
+		{2 * time.Second, false, forward(3, "it is gone"), nil},
 		{2 * time.Second, false, nil, errors.New("the receiver does not answer: x")},
 		{2 * time.Second, false, nil, errors.New("the receiver does not answer: y")},
 		{time.Minute, false, nil, errors.New("the receiver does not answer: z")},
@@ -73,7 +94,7 @@ func TestPublish(t *testing.T) {
 		r.publish(t.Context(), log, step.s, step.err)
 		got = append(got, writes-before)
 	}
-	if d := cmp.Diff([]int{1, 0, 0, 0, 1, 1, 0, 1, 0, 1}, got); d != "" {
+	if d := cmp.Diff([]int{1, 0, 0, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1}, got); d != "" {
 		t.Errorf("writes per poll: %s", d)
 	}
 	if len(lines) != 1 {
@@ -92,4 +113,25 @@ func TestPublish(t *testing.T) {
 		t.Error("what is no report was read")
 	}
 	(*Report)(nil).publish(t.Context(), log, nil, nil)
+
+	// Certificates are told at once, whoever else is silent.
+	end := now.Add(time.Hour)
+	made.SetCertificates(&installation.Certificates{Ends: []installation.End{{Secret: "trail-apiserver-cp-1", Time: end, APIServer: "cp-1", Replaced: true}}})
+	before := writes
+	r.publish(t.Context(), log, nil, errors.New("the receiver does not answer: z"))
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: manifests.ReceiverReportName}, &cm); err != nil || writes != before+1 {
+		t.Fatalf("%d writes, %v", writes-before, err)
+	}
+	want.Certificates = []manifests.ReportedCertificate{{Secret: "trail-apiserver-cp-1", End: end, APIServer: "cp-1", Replaced: true}}
+	if d := cmp.Diff(want, manifests.ReadReceiverReport(&cm)); d != "" {
+		t.Error(d)
+	}
+}
+
+// used are certificates in the order of their use.
+func used(names ...string) (used []receiverstatus.SourceCertificate) {
+	for i, name := range names {
+		used = append(used, receiverstatus.SourceCertificate{SHA256: name, LastPost: time.Unix(int64(len(names)-i), 0)})
+	}
+	return used
 }

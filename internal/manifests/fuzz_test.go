@@ -48,7 +48,9 @@ func FuzzManifests(f *testing.F) {
 		IsOurs(secret)
 		var st receiverstatus.Status
 		s.Fill(&st)
-		(&ReceiverReport{Receiver: StateOf(&st)}).ConfigMap("system")
+		report := ReceiverReport{Receiver: StateOf(&st, []string{"cp-1"})}
+		s.Fill(&report.Certificates, keys...)
+		report.ConfigMap("system")
 	})
 }
 

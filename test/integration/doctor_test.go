@@ -153,10 +153,10 @@ func (c *clinic) nodes() {
 	endpoints := &corev1.Endpoints{ //nolint:staticcheck // see above
 		ObjectMeta: metav1.ObjectMeta{Namespace: installed, Name: manifests.ReceiverName},
 		Subsets: []corev1.EndpointSubset{{ //nolint:staticcheck // see above
-			Addresses: []corev1.EndpointAddress{{ //nolint:staticcheck // see above
+			Addresses: []corev1.EndpointAddress{{
 				IP: c.address.String(), TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: installed, Name: pod.Name},
 			}},
-			Ports: []corev1.EndpointPort{{Name: "intake", Port: int32(c.port), Protocol: corev1.ProtocolTCP}}, //nolint:gosec,staticcheck // a port; see above
+			Ports: []corev1.EndpointPort{{Name: "intake", Port: int32(c.port), Protocol: corev1.ProtocolTCP}}, //nolint:staticcheck // see above
 		}},
 	}
 	c.create(deployment, apiServer, pod, endpoints)

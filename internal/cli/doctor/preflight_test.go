@@ -138,7 +138,7 @@ func TestPreflight(t *testing.T) {
 		"all well":          {func(*files) {}, 0, ""},
 		"minimal policy":    {func(f *files) { b, _ := auditpolicy.Minimal.YAML(); f.policy = string(b) }, 0, ""},
 		"no YAML":           {func(f *files) { f.policy = "a: [" }, 1, "problem    policy        kube-apiserver does not read it in full"},
-		"misspelt field":    {func(f *files) { f.policy = strings.Replace(f.policy, "omitStages", "omitStage", 1) }, 1, `unknown field "omitStage"`},
+		"misspelled field":  {func(f *files) { f.policy = strings.Replace(f.policy, "omitStages", "omitStage", 1) }, 1, `unknown field "omitStage"`},
 		"unknown level":     {func(f *files) { f.policy = strings.Replace(f.policy, "level: None", "level: Nothing", 1) }, 1, "kube-apiserver refuses it: rules[0].level"},
 		"old version":       {func(f *files) { f.policy = strings.Replace(f.policy, "audit.k8s.io/v1", "audit.k8s.io/v1beta1", 1) }, 1, "does not read it in full"},
 		"other kind":        {func(f *files) { f.policy = "apiVersion: audit.k8s.io/v1\nkind: EventList\n" }, 1, "does not read it in full"},
@@ -167,7 +167,7 @@ func TestPreflight(t *testing.T) {
 		"just started":       {func(f *files) { f.status = http.StatusServiceUnavailable }, 0, "it has no configuration yet"},
 		"another receiver":   {func(f *files) { f.webhook.URL = foreign.webhook.URL; f.cluster.Down = errors.New("x") }, 1, "comes from another CA"},
 		"no pod":             {func(f *files) { f.raw = "kind: [" }, 1, "problem    manifest      it is no manifest of a pod"},
-		"misspelt flag list": {func(f *files) { f.raw = strings.Replace(mustYAML(f.pod), "command:", "comand:", 1) }, 1, `unknown field "comand"`},
+		"unknown field":      {func(f *files) { f.raw = strings.Replace(mustYAML(f.pod), "command:", "comand:", 1) }, 1, `unknown field "comand"`},
 		"another pod":        {func(f *files) { f.pod.Spec.Containers[0].Name = "etcd" }, 1, "not the manifest of kube-apiserver"},
 		"not mounted":        {func(f *files) { f.pod.Spec.Containers[0].VolumeMounts = nil }, 1, "no volume is mounted at /etc/kubernetes/audit"},
 		"different": {func(f *files) {
