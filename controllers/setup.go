@@ -135,6 +135,7 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 		return nil, err
 	}
 	for _, r := range []manager.Runnable{
+		made.Publisher,
 		&installation.Forward{Client: mgr.GetClient(), Config: o.Config, Publisher: made.Publisher},
 		&probe.Prober{Config: cfg, Namespace: o.Config.Namespace, Interval: o.ProbeInterval},
 	} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"slices"
 
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
@@ -41,6 +42,9 @@ func (p *Publisher) Remove(ctx context.Context, uid string) error {
 // change writes one file of a trail, or removes it, together with the changes
 // that came while others were written.
 func (p *Publisher) change(ctx context.Context, c *change) error {
+	p.mu.Lock()
+	delete(p.later, c.uid)
+	p.mu.Unlock()
 	if p.unchanged(c.uid, c.raw) {
 		return nil
 	}
@@ -53,7 +57,7 @@ func (p *Publisher) change(ctx context.Context, c *change) error {
 		return c.err
 	}
 	p.mu.Lock()
-	batch := p.waiting
+	batch := slices.Concat(p.waiting, p.takeLater())
 	p.waiting = nil
 	p.mu.Unlock()
 	err := p.commit(ctx, batch)
@@ -69,6 +73,11 @@ func (p *Publisher) change(ctx context.Context, c *change) error {
 func (p *Publisher) file(uid string) (raw []byte, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.rendered(uid)
+}
+
+// rendered is file, with mu held.
+func (p *Publisher) rendered(uid string) (raw []byte, ok bool) {
 	for i := range p.shards {
 		if raw, ok = p.shards[i].files[receiverconfig.TrailFile(uid)]; ok {
 			return raw, true

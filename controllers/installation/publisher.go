@@ -42,9 +42,10 @@ type Publisher struct {
 
 	writing sync.Mutex // held by whoever asks the API server
 	// mu guards what follows. Only whoever holds writing, too, changes it, but
-	// for waiting.
+	// for waiting and later.
 	mu      sync.Mutex
 	waiting []*change
+	later   map[string]*change // by UID, of PutLater
 	loaded  bool
 	listed  bool // receiver.json is known to list the files of the shards
 	base    secret

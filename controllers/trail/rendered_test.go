@@ -12,6 +12,7 @@ import (
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/record"
 )
 
 // TestFileOfAnotherVersion: a trail that another version has rendered is one
@@ -85,5 +86,43 @@ func TestRemovedHalfWay(t *testing.T) {
 	}
 	if _, listed := c.Files[receiverconfig.TrailFile("u")]; listed {
 		t.Error("the trail is gone, and the receiver waits for its file")
+	}
+}
+
+// TestNewestDigestWaits: a digest that the receiver has told of is no reason to
+// render the trail at once, unless the receiver knows of none.
+func TestNewestDigestWaits(t *testing.T) {
+	l := newLifetime(t, static)
+	rendered, ok := l.rendered(t)
+	if !ok {
+		t.Fatal("nothing is rendered")
+	}
+	newer := &record.Head{Sequence: 2}
+	for name, tc := range map[string]struct {
+		seen   *receiverstatus.Trail
+		change func(*receiverconfig.Trail)
+		want   bool
+	}{
+		"nothing new":         {&receiverstatus.Trail{Head: newer}, func(*receiverconfig.Trail) {}, false},
+		"a digest":            {&receiverstatus.Trail{Head: newer}, func(f *receiverconfig.Trail) { f.LastHead = newer }, true},
+		"before it was asked": {nil, func(f *receiverconfig.Trail) { f.LastHead = newer }, true},
+		"a new volume":        {&receiverstatus.Trail{}, func(f *receiverconfig.Trail) { f.LastHead = newer }, false},
+		"something else": {&receiverstatus.Trail{Head: newer}, func(f *receiverconfig.Trail) {
+			f.LastHead, f.Suspended = newer, true
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l.Poller.last.Store(nil)
+			if tc.seen != nil {
+				l.receiver(*tc.seen)
+			}
+			s := l.newScope(l.trail.DeepCopy())
+			s.rendered = &rendered
+			file := rendered
+			tc.change(&file)
+			if got := s.canWait(file); got != tc.want {
+				t.Errorf("it can wait: %v, want %v", got, tc.want)
+			}
+		})
 	}
 }

@@ -1,14 +1,21 @@
 package trail
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/pki"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/record"
 	"github.com/trail-operator/trail-operator/internal/selector"
 	"github.com/trail-operator/trail-operator/internal/status"
 )
@@ -89,6 +96,11 @@ func (s *scope) render(ctx context.Context) error {
 	}
 	file := manifests.Trail(s.settled(), s.Installation.Installation, *s.credentials, s.reach())
 	file.Selection, file.Lifecycle = s.selection, s.lifecycle
+	if s.canWait(file) {
+		s.Installation.Publisher.PutLater(file)
+		s.seen.Rendered = true
+		return nil
+	}
 	err := s.Installation.Publisher.Put(ctx, file)
 	if errors.Is(err, installation.ErrTooLarge) {
 		return &status.Problem{
@@ -101,4 +113,24 @@ func (s *scope) render(ctx context.Context) error {
 	}
 	s.seen.Rendered = true
 	return nil
+}
+
+// canWait reports whether there is nothing new but the newest digest, of which
+// the receiver has told itself. Only one on another volume has to learn of it.
+func (s *scope) canWait(file receiverconfig.Trail) bool {
+	if s.rendered == nil || equality.Semantic.DeepEqual(file.LastHead, s.rendered.LastHead) || s.forgotten() {
+		return false
+	}
+	file.LastHead = s.rendered.LastHead
+	return bytes.Equal(record.MustJSON(file), record.MustJSON(s.rendered))
+}
+
+// forgotten reports whether the receiver says that it knows no digest of the trail.
+func (s *scope) forgotten() bool {
+	if s.seen.Receiver == nil {
+		return false
+	}
+	return !slices.ContainsFunc(s.seen.Receiver.Trails, func(t receiverstatus.Trail) bool {
+		return t.UID == string(s.trail.UID) && t.Head != nil
+	})
 }
