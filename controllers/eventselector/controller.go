@@ -145,5 +145,5 @@ func (r *Reconciler) tell(before, e *v1alpha1.EventSelector) {
 	if now.Status != metav1.ConditionTrue {
 		kind = corev1.EventTypeWarning
 	}
-	r.Events.Eventf(e, nil, kind, now.Reason, "Reconcile", "%s", cut(now.Message, maxNote))
+	r.Events.Eventf(e, nil, kind, now.Reason, "Reconcile", "%s", v1alpha1.Cut(now.Message, v1alpha1.MaxNote))
 }

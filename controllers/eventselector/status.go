@@ -2,7 +2,6 @@ package eventselector
 
 import (
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -14,8 +13,6 @@ import (
 const (
 	// maxUsedBy is how many names a status holds.
 	maxUsedBy = 100
-	// maxNote is what an Event holds, in bytes.
-	maxNote = 1024
 )
 
 // statusOf computes the status of an EventSelector that these trails use.
@@ -40,12 +37,4 @@ func statusOf(e *v1alpha1.EventSelector, users []string, now metav1.Time) v1alph
 	}
 	meta.SetStatusCondition(&s.Conditions, ready)
 	return s
-}
-
-// cut shortens s to n bytes.
-func cut(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return strings.ToValidUTF8(s[:n-3], "") + "..."
 }

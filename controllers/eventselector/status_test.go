@@ -2,7 +2,6 @@ package eventselector
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
@@ -57,14 +56,5 @@ func TestUsedByIsBounded(t *testing.T) {
 	s := statusOf(&v1alpha1.EventSelector{}, users, metav1.Now())
 	if s.Trails != 150 || len(s.UsedBy) != maxUsedBy || s.UsedBy[0] != "trail-000" {
 		t.Errorf("%d trails, names %v", s.Trails, s.UsedBy)
-	}
-}
-
-func TestCut(t *testing.T) {
-	if got := cut(strings.Repeat("ä", 1000), maxNote); len(got) > maxNote || !strings.HasSuffix(got, "ä...") {
-		t.Errorf("%d bytes, ending with %q", len(got), got[len(got)-8:])
-	}
-	if got := cut("short", maxNote); got != "short" {
-		t.Errorf("%q", got)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
@@ -147,12 +146,6 @@ func (s *scope) tell() {
 	s.event(kind, now.Reason, "Reconcile", now.Message)
 }
 
-// maxNote is what an Event holds, in bytes.
-const maxNote = 1024
-
 func (s *scope) event(kind, reason, action, note string) {
-	if len(note) > maxNote {
-		note = strings.ToValidUTF8(note[:maxNote-3], "") + "..."
-	}
-	s.Events.Eventf(s.Kind.Object(s.trail), nil, kind, reason, action, "%s", note)
+	s.Events.Eventf(s.Kind.Object(s.trail), nil, kind, reason, action, "%s", v1alpha1.Cut(note, v1alpha1.MaxNote))
 }

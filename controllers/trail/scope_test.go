@@ -2,12 +2,15 @@ package trail
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -49,5 +52,22 @@ func TestMissingGrantIsLookedForOften(t *testing.T) {
 				t.Errorf("looked at again after %s (%v), want about %s", result.RequeueAfter, err, tc.want)
 			}
 		})
+	}
+}
+
+// notes keeps the last note of an Event.
+type notes struct{ last string }
+
+func (n *notes) Eventf(_, _ runtime.Object, _, _, _, format string, args ...any) {
+	n.last = fmt.Sprintf(format, args...)
+}
+
+// TestLongNote: events.k8s.io refuses a note of more than 1024 bytes.
+func TestLongNote(t *testing.T) {
+	n := &notes{}
+	s := &scope{Reconciler: &Reconciler{Kind: Namespaced{}, Events: n}, trail: &v1alpha1.Trail{}}
+	s.event(corev1.EventTypeWarning, v1alpha1.ReasonBucketRepaired, "Reconcile", strings.Repeat("€", 400))
+	if len(n.last) > 1024 || !strings.HasSuffix(n.last, "€...") {
+		t.Errorf("the note has %d bytes and ends with %q", len(n.last), n.last[len(n.last)-6:])
 	}
 }

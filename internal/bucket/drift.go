@@ -9,20 +9,20 @@ import (
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 )
 
-// Change is one setting that is to be made.
-type Change struct {
+// change is one setting that is to be made.
+type change struct {
 	Feature Feature
 	// Drift says what differs, in sentences.
 	Drift []string
 }
 
-// Changes are what has to be set, in order, so that the bucket is as wanted. An
+// changes are what has to be set, in order, so that the bucket is as wanted. An
 // object lock that the bucket was not created with is not among them: see
-// Missing.
-func (d Desired) Changes(o Observed) []Change {
+// missing.
+func (d Desired) changes(o observed) []change {
 	d = d.Without(o.unknown()...)
-	var list []Change
-	add := func(f Feature, drift ...string) { list = append(list, Change{f, drift}) }
+	var list []change
+	add := func(f Feature, drift ...string) { list = append(list, change{f, drift}) }
 	if d.Versioning && o.Versioning != objectstore.VersioningEnabled {
 		add(Versioning, "The bucket does not keep versions of objects, as versioning asks for.")
 	}
@@ -49,7 +49,7 @@ func (d Desired) Changes(o Observed) []Change {
 
 // otherKey: the bucket's default key is another one. It may be that of others,
 // and is left: each object of the trail names its key by itself.
-func (d Desired) otherKey(o Observed) bool {
+func (d Desired) otherKey(o observed) bool {
 	return !o.Encryption.Meets(d.Encryption) && o.Encryption.Meets(objectstore.Encryption{Type: objectstore.EncryptionKMS})
 }
 
@@ -86,10 +86,10 @@ func (d Desired) ruleDrift(all []objectstore.LifecycleRule) []string {
 	return drift
 }
 
-// Missing are the protections that are asked for, that the bucket is without,
+// missing are the protections that are asked for, that the bucket is without,
 // and that nobody can give it any more or, where the bucket is only observed,
 // that are not the operator's to give.
-func (d Desired) Missing(o Observed, managed bool) []Feature {
+func (d Desired) missing(o observed, managed bool) []Feature {
 	var list []Feature
 	if d.Versioning && o.Versioning != objectstore.VersioningEnabled && !managed && !slices.Contains(o.unknown(), Versioning) {
 		list = append(list, Versioning)
@@ -100,9 +100,9 @@ func (d Desired) Missing(o Observed, managed bool) []Feature {
 	return list
 }
 
-// Conflicts says what others have set that works against the trail, and that
+// conflicts says what others have set that works against the trail, and that
 // the operator does not change: it is theirs.
-func (d Desired) Conflicts(o Observed) []string {
+func (d Desired) conflicts(o observed) []string {
 	var list []string
 	if d.otherKey(o) && !slices.Contains(o.unknown(), Encryption) {
 		list = append(list, "The bucket's default encryption uses another key than encryption.kmsKeyID. It is left to those who set it; each object of this trail names its own key.")

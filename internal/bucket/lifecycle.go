@@ -163,7 +163,7 @@ func inForce(all []objectstore.LifecycleRule, owner string, p places) []record.L
 			continue
 		}
 		said := record.LifecycleRule{ExpireDays: int32(r.ExpireDays)}
-		if isStorageClass(r.StorageClass) {
+		if record.IsStorageClass(r.StorageClass) {
 			said.StorageClass, said.TransitionDays = r.StorageClass, int32(r.TransitionDays)
 		}
 		if said == (record.LifecycleRule{}) {
@@ -179,10 +179,4 @@ func inForce(all []objectstore.LifecycleRule, owner string, p places) []record.L
 		}
 	}
 	return list[:min(len(list), maxInForce)]
-}
-
-// isStorageClass: the rules of others can have anything.
-func isStorageClass(s string) bool {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-	return s != "" && len(s) <= 64 && strings.Trim(s, letters) == ""
 }

@@ -16,7 +16,7 @@ type Outcome struct {
 	// Unsupported are the features that the server does not have, or accepts
 	// and does not keep.
 	Unsupported []Feature
-	// Missing are protections that the bucket is without, see Desired.Missing.
+	// Missing are protections that the bucket is without, see Desired.missing.
 	Missing []Feature
 	// InForce are the rules for the trail's objects.
 	InForce []record.LifecycleRule
@@ -25,18 +25,18 @@ type Outcome struct {
 // Manage sets what differs, and reads it back. The error is that of the call
 // that failed; what was set before it stays.
 func Manage(ctx context.Context, a objectstore.Admin, d Desired) (Outcome, error) {
-	before, err := d.Observe(ctx, a)
+	before, err := d.observe(ctx, a)
 	if err != nil {
 		return Outcome{}, err
 	}
 	if before.denial != nil {
 		return Outcome{}, before.denial
 	}
-	out := Outcome{Unsupported: before.Lacks, Missing: d.Missing(before, true)}
+	out := Outcome{Unsupported: before.Lacks, Missing: d.missing(before, true)}
 	if len(out.Missing) > 0 {
 		return out, nil // nothing is changed of a bucket that cannot be used
 	}
-	changes := d.Changes(before)
+	changes := d.changes(before)
 	for _, c := range changes {
 		left, err := d.set(ctx, a, c.Feature, before)
 		if err != nil {
@@ -46,17 +46,17 @@ func Manage(ctx context.Context, a objectstore.Admin, d Desired) (Outcome, error
 	}
 	after := before
 	if len(changes) > 0 {
-		if after, err = d.Observe(ctx, a); err != nil {
+		if after, err = d.observe(ctx, a); err != nil {
 			return Outcome{}, err
 		}
 	}
-	for _, c := range d.Without(out.Unsupported...).Changes(after) {
+	for _, c := range d.Without(out.Unsupported...).changes(after) {
 		if !slices.Contains(out.Unsupported, c.Feature) {
 			out.Unsupported = append(out.Unsupported, c.Feature) // it was accepted, and not kept
 		}
 	}
 	var remains []string
-	for _, c := range d.Changes(after) {
+	for _, c := range d.changes(after) {
 		remains = append(remains, c.Drift...)
 	}
 	for _, c := range changes {
@@ -72,33 +72,33 @@ func Manage(ctx context.Context, a objectstore.Admin, d Desired) (Outcome, error
 
 // Inspect says what Manage would set.
 func Inspect(ctx context.Context, a objectstore.Admin, d Desired) (Outcome, error) {
-	o, err := d.Observe(ctx, a)
+	o, err := d.observe(ctx, a)
 	if err != nil {
 		return Outcome{}, err
 	}
-	out := Outcome{Unsupported: o.Lacks, Missing: d.Missing(o, false)}
+	out := Outcome{Unsupported: o.Lacks, Missing: d.missing(o, false)}
 	for _, f := range o.Denied {
 		if f.Protects() {
 			return Outcome{}, o.denial // it may be missing
 		}
 		out.Drift = append(out.Drift, "The credentials may not read what the bucket has of "+string(f)+".")
 	}
-	for _, c := range d.Changes(o) {
+	for _, c := range d.changes(o) {
 		out.Drift = append(out.Drift, c.Drift...)
 	}
 	out.finish(d, o)
 	return out, nil
 }
 
-func (out *Outcome) finish(d Desired, o Observed) {
-	out.Drift = append(out.Drift, d.Conflicts(o)...)
+func (out *Outcome) finish(d Desired, o observed) {
+	out.Drift = append(out.Drift, d.conflicts(o)...)
 	slices.Sort(out.Unsupported)
 	out.Unsupported = slices.Compact(out.Unsupported)
 	out.InForce = inForce(o.Rules, d.Owner, d.places)
 }
 
 // set makes one setting. It returns the features that the server does not have.
-func (d Desired) set(ctx context.Context, a objectstore.Admin, f Feature, o Observed) (left []Feature, err error) {
+func (d Desired) set(ctx context.Context, a objectstore.Admin, f Feature, o observed) (left []Feature, err error) {
 	switch f {
 	case Versioning:
 		err = a.SetVersioning(ctx, objectstore.VersioningEnabled)

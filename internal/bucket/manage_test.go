@@ -235,7 +235,7 @@ func TestConflicts(t *testing.T) {
 		"a sibling":       {objectstore.LifecycleRule{Prefix: "ab", ExpireDays: 1}, nil},
 	} {
 		tc.rule.ID, tc.rule.Enabled = "clean-up", true
-		got := want.Conflicts(Observed{Rules: []objectstore.LifecycleRule{tc.rule}, Encryption: objectstore.DefaultEncryption{Encryption: want.Encryption}})
+		got := want.conflicts(observed{Rules: []objectstore.LifecycleRule{tc.rule}, Encryption: objectstore.DefaultEncryption{Encryption: want.Encryption}})
 		if len(got) != len(tc.says) {
 			t.Errorf("%s: said %q", name, got)
 			continue
@@ -246,7 +246,7 @@ func TestConflicts(t *testing.T) {
 			}
 		}
 		tc.rule.Enabled = false
-		if got := want.Conflicts(Observed{Rules: []objectstore.LifecycleRule{tc.rule}, Encryption: objectstore.DefaultEncryption{Encryption: want.Encryption}}); len(got) > 0 {
+		if got := want.conflicts(observed{Rules: []objectstore.LifecycleRule{tc.rule}, Encryption: objectstore.DefaultEncryption{Encryption: want.Encryption}}); len(got) > 0 {
 			t.Errorf("%s, disabled: said %q", name, got)
 		}
 	}

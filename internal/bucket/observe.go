@@ -8,8 +8,8 @@ import (
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 )
 
-// Observed is what a bucket has of what a trail may want.
-type Observed struct {
+// observed is what a bucket has of what a trail may want.
+type observed struct {
 	Versioning objectstore.Versioning
 	Encryption objectstore.DefaultEncryption
 	Lock       objectstore.ObjectLock
@@ -23,10 +23,10 @@ type Observed struct {
 	denial error
 }
 
-// Observe reads what d wants, and the lifecycle rules unless they are left alone:
+// observe reads what d wants, and the lifecycle rules unless they are left alone:
 // those of others may delete what the trail delivers.
-func (d Desired) Observe(ctx context.Context, a objectstore.Admin) (Observed, error) {
-	var o Observed
+func (d Desired) observe(ctx context.Context, a objectstore.Admin) (observed, error) {
+	var o observed
 	for _, q := range []struct {
 		feature Feature
 		wanted  bool
@@ -56,11 +56,11 @@ func (d Desired) Observe(ctx context.Context, a objectstore.Admin) (Observed, er
 				}
 			}
 		default:
-			return Observed{}, err
+			return observed{}, err
 		}
 	}
 	return o, nil
 }
 
 // unknown are the features about which nothing can be said.
-func (o Observed) unknown() []Feature { return slices.Concat(o.Lacks, o.Denied) }
+func (o observed) unknown() []Feature { return slices.Concat(o.Lacks, o.Denied) }

@@ -1,8 +1,6 @@
 package bucket
 
 import (
-	"strings"
-
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 )
 
@@ -32,10 +30,7 @@ func Status(d v1alpha1.Destination, was *v1alpha1.BucketStatus, out Outcome) *v1
 		s.ExpireAfterDays, s.DigestExpireAfterDays, s.NoncurrentExpireAfterDays = l.ExpireAfterDays, l.DigestExpireAfterDays, l.NoncurrentExpireAfterDays
 	}
 	for _, sentence := range out.Drift[:min(len(out.Drift), maxSentences)] {
-		if len(sentence) > maxSentence {
-			sentence = strings.ToValidUTF8(sentence[:maxSentence-3], "") + "..."
-		}
-		s.Drift = append(s.Drift, sentence)
+		s.Drift = append(s.Drift, v1alpha1.Cut(sentence, maxSentence))
 	}
 	for _, f := range out.Unsupported {
 		s.Unsupported = append(s.Unsupported, string(f))

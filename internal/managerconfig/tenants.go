@@ -30,16 +30,9 @@ type TenantDestination struct {
 	KMSKeyID string `json:"kmsKeyID,omitempty"`
 }
 
-var (
-	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
-	// prefixName is what the API server lets Trails have. No element begins with
-	// a dot, so that none leads back up.
-	prefixName = regexp.MustCompile(`^[A-Za-z0-9_=-][A-Za-z0-9._=-]*(/[A-Za-z0-9_=-][A-Za-z0-9._=-]*)*$`)
-)
+var bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 
-func isPrefix(s string) bool {
-	return len(s) <= 200 && prefixName.MatchString(s) && !strings.Contains("/"+s+"/", "/AWSLogs/")
-}
+func isPrefix(s string) bool { return s != "" && receiverconfig.IsPrefix(s) }
 
 func isEndpoint(s string) bool {
 	u, err := url.Parse(s)

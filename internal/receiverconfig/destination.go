@@ -14,7 +14,6 @@ const MaxRetentionDays = 36500
 const (
 	maxDays           = MaxRetentionDays
 	maxKMSKeyID       = 2048
-	maxStorageClass   = 64
 	maxLifecycleRules = 16
 )
 
@@ -82,13 +81,9 @@ func validateLifecycle(rules []record.LifecycleRule) error {
 			return errors.New("a lifecycle rule does nothing")
 		case r.TransitionDays != 0 && r.StorageClass == "":
 			return errors.New("a lifecycle rule moves objects to no storage class")
-		case len(r.StorageClass) > maxStorageClass || !isStorageClass(r.StorageClass):
+		case r.StorageClass != "" && !record.IsStorageClass(r.StorageClass):
 			return errors.New("a storage class is not letters, digits, hyphens and underscores")
 		}
 	}
 	return nil
-}
-
-func isStorageClass(s string) bool {
-	return strings.Trim(s, digits+letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ"+"-_") == ""
 }

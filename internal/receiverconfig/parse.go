@@ -126,7 +126,7 @@ func (t *Trail) validate() error {
 		return errors.New("the generation is missing")
 	case d.Bucket == "" || d.Region == "":
 		return errors.New("the bucket or its region is missing")
-	case !isPrefix(d.Prefix):
+	case !IsPrefix(d.Prefix):
 		return errors.New("the prefix is malformed")
 	case t.MaxFileAgeSeconds < 30 || t.MaxFileAgeSeconds > 3600:
 		return errors.New("maxFileAgeSeconds is not within 30 and 3600")
@@ -139,18 +139,19 @@ func (t *Trail) validate() error {
 	return validateLifecycle(t.Lifecycle)
 }
 
-// isPrefix keeps a prefix from leaving its place in the bucket: object keys
-// are made by joining path elements.
-func isPrefix(p string) bool {
-	if p == "" {
+// IsPrefix reports whether s is what the API server lets Trails have for a
+// prefix; empty is. No element begins with a dot: object keys are made by joining
+// elements, and none leads back up.
+func IsPrefix(s string) bool {
+	if s == "" {
 		return true
 	}
-	for e := range strings.SplitSeq(p, "/") {
-		if e == "" || e[0] == '.' || e == "AWSLogs" {
+	for e := range strings.SplitSeq(s, "/") {
+		if e == "" || e[0] == '.' || e == "AWSLogs" || strings.Trim(e, digits+letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ"+"._=-") != "" {
 			return false
 		}
 	}
-	return len(p) <= 200
+	return len(s) <= 200
 }
 
 // IsAccount reports whether s is 12 digits.

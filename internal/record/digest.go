@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // Names of digest algorithms and of the object metadata that carries the
@@ -62,6 +63,13 @@ type LifecycleRule struct {
 	// StorageClass they do not.
 	TransitionDays int32  `json:"transitionDays,omitempty"`
 	StorageClass   string `json:"storageClass,omitempty"`
+}
+
+// IsStorageClass reports whether s is within what storage classes are made of: 1
+// to 64 letters, digits, hyphens and underscores.
+func IsStorageClass(s string) bool {
+	const characters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	return s != "" && len(s) <= 64 && strings.Trim(s, characters) == ""
 }
 
 // What a LifecycleRule is about.

@@ -74,8 +74,3 @@ func fits(h *record.Head) bool {
 	}
 	return true
 }
-
-// cut shortens s to n bytes of valid UTF-8.
-func cut(s string, n int) string {
-	return strings.ToValidUTF8(s[:min(len(s), n)], "")
-}

@@ -3,7 +3,6 @@ package status
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -41,7 +40,7 @@ func (o *Observation) conditions(old []metav1.Condition) []metav1.Condition {
 	conditions := append([]metav1.Condition(nil), old...)
 	set := func(name string, s state) {
 		meta.SetStatusCondition(&conditions, metav1.Condition{
-			Type: name, Status: s.status, Reason: s.reason, Message: truncate(s.message),
+			Type: name, Status: s.status, Reason: s.reason, Message: v1alpha1.Cut(s.message, maxMessage),
 			ObservedGeneration: o.Trail.Generation,
 			LastTransitionTime: transition(old, name, s.status, metav1.Time{Time: o.Now.UTC()}),
 		})
@@ -247,13 +246,6 @@ func (o *Observation) expiring() *state {
 	}
 	s := yes(v1alpha1.ReasonCertificateExpiring, "%s", o.Expiring)
 	return &s
-}
-
-func truncate(s string) string {
-	if len(s) <= maxMessage {
-		return s
-	}
-	return strings.ToValidUTF8(s[:maxMessage-3], "") + "..."
 }
 
 func equal(a, b v1alpha1.TrailStatus) bool { return equality.Semantic.DeepEqual(a, b) }

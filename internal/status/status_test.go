@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -322,12 +321,5 @@ func TestReceiverReasonsHaveAdvice(t *testing.T) {
 		if got := advice(o.Trail, reason, ""); strings.Contains(got, "not understood") {
 			t.Errorf("%s has no advice", reason)
 		}
-	}
-}
-
-func TestTruncate(t *testing.T) {
-	got := truncate(strings.Repeat("ä", maxMessage))
-	if len(got) > maxMessage || !utf8.ValidString(got) || !strings.HasSuffix(got, "...") {
-		t.Errorf("%d bytes", len(got))
 	}
 }

@@ -105,7 +105,7 @@ func latestDelivery(e *receiverstatus.Trail) *v1alpha1.LatestDelivery {
 	if e.LastDelivery == nil && e.DeliveryError == nil {
 		return nil
 	}
-	d := &v1alpha1.LatestDelivery{Time: timeOf(e.LastDelivery), AttemptTime: timeOf(e.LastAttempt), Key: cut(e.LastObject, maxKey)}
+	d := &v1alpha1.LatestDelivery{Time: timeOf(e.LastDelivery), AttemptTime: timeOf(e.LastAttempt), Key: v1alpha1.Cut(e.LastObject, maxKey)}
 	if e.DeliveryError != nil {
 		d.Error = plain(e.DeliveryError.Code)
 	}
