@@ -156,7 +156,7 @@ func (c *clinic) nodes() {
 			Addresses: []corev1.EndpointAddress{{
 				IP: c.address.String(), TargetRef: &corev1.ObjectReference{Kind: "Pod", Namespace: installed, Name: pod.Name},
 			}},
-			Ports: []corev1.EndpointPort{{Name: "intake", Port: int32(c.port), Protocol: corev1.ProtocolTCP}}, //nolint:staticcheck // see above
+			Ports: []corev1.EndpointPort{{Name: "intake", Port: int32(c.port), Protocol: corev1.ProtocolTCP}},
 		}},
 	}
 	c.create(deployment, apiServer, pod, endpoints)

@@ -50,7 +50,7 @@ func (d *doctor) apiServers(ctx context.Context) []Finding {
 		if audit == nil {
 			continue
 		}
-		next := fmt.Sprintf("set its flags and mounts as `kubectl trail webhook-config --apiserver %s --flags` and docs/install say", name)
+		next := "set its flags and mounts as `" + d.webhookConfig("--apiserver %s --flags", name) + "` and docs/install say"
 		switch {
 		case len(audit.Broken) > 0:
 			findings = append(findings, Finding{State: Problem, Link: linkAPIServer, Subject: pods[i].Name, Message: strings.Join(audit.Broken, "; "), Next: next})
@@ -117,7 +117,7 @@ func (d *doctor) events(context.Context) []Finding {
 	var fine []string
 	for _, name := range r.APIServers {
 		i := slices.IndexFunc(r.Receiver.Sources, func(s manifests.ReceiverStateSource) bool { return s.APIServer == name })
-		f := Finding{Link: linkEvents, Subject: name, Next: fmt.Sprintf("compare its file with what `kubectl trail webhook-config --apiserver %s` prints; the log of that kube-apiserver says \"Error in audit plugin\" when it cannot post", name)}
+		f := Finding{Link: linkEvents, Subject: name, Next: "compare its file with what `" + d.webhookConfig("--apiserver %s", name) + "` prints; the log of that kube-apiserver says \"Error in audit plugin\" when it cannot post"}
 		var since time.Duration
 		if i >= 0 {
 			since = d.now.Sub(r.Receiver.Sources[i].LastPost)
@@ -128,7 +128,7 @@ func (d *doctor) events(context.Context) []Finding {
 			f.Next = "look again in some minutes"
 		case i < 0:
 			f.State, f.Message = Problem, "it has sent nothing since the receiver was started "+d.ago(r.Receiver.Started)
-			f.Next = fmt.Sprintf("connect it: `kubectl trail webhook-config --apiserver %s`, and its flags with --flags; see docs/install", name)
+			f.Next = "connect it: `" + d.webhookConfig("--apiserver %s", name) + "`, and its flags with --flags; see docs/install"
 		case since >= silent:
 			f.State, f.Message = Problem, "it sent its last events "+age(since)+" ago"
 		case since >= quiet:

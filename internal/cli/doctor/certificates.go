@@ -2,62 +2,74 @@ package doctor
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
-	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/trail-operator/trail-operator/internal/cli/kube"
 	"github.com/trail-operator/trail-operator/internal/manifests"
-	"github.com/trail-operator/trail-operator/internal/pki"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 )
 
 const (
 	linkCertificates = "certificates"
 	day              = 24 * time.Hour
 	// soon is how long before its end a certificate that people put in place is
-	// worth a warning, overdue when one that is renewed by itself is.
+	// worth a warning. One that lives 90 days is renewed when 30 are left, and
+	// overdue when this few are.
 	soon    = 90 * day
 	overdue = 20 * day
+	// settles is how long an API server must have posted with a new certificate
+	// alone before the one it replaces is refused.
+	settles = 10 * time.Minute
 )
 
 // certificates: those of the receiver, of the manager and of each API server,
-// and the CA that issued them, are valid, and will be.
+// and the CA that issued them, are valid, and will be. The manager tells when
+// they end, so nobody needs to read a Secret with a key in it. What it told
+// before it was silent is still true.
 func (d *doctor) certificates(ctx context.Context) []Finding {
-	secrets := []string{manifests.ServerCertName, manifests.ManagerCertName}
-	if d.report != nil {
-		for _, name := range d.report.APIServers {
-			secrets = append(secrets, manifests.APIServerCertName(name))
-		}
+	switch {
+	case d.report == nil:
+		return []Finding{d.noReport(linkCertificates)}
+	case len(d.report.Certificates) == 0:
+		return []Finding{{State: Unchecked, Link: linkCertificates, Message: "the manager does not tell of them: it is older than this plugin, or was just started"}}
 	}
+	var told corev1.ConfigMap
+	err := d.get(ctx, d.namespace, manifests.CertificatesName, &told)
 	var findings []Finding
+	switch {
+	case apierrors.IsNotFound(err):
+		findings = append(findings, Finding{
+			State: Warning, Link: linkCertificates, Message: "there is no ConfigMap " + manifests.CertificatesName + ", which the manager writes every minute",
+			Next: d.kubectl("logs deployment/%s", managerName),
+		})
+	case err != nil:
+		findings = append(findings, d.unread(err, linkCertificates, manifests.CertificatesName, "configmaps", d.namespace))
+	}
+	rotation := told.Data[manifests.CertificatesRotation]
 	var fine []string
-	for _, name := range secrets {
-		var s corev1.Secret
-		err := d.get(ctx, d.namespace, name, &s)
-		if apierrors.IsForbidden(err) {
-			return append(findings, Finding{State: Unchecked, Link: linkCertificates, Message: fmt.Sprintf("needs get on secrets in namespace %q", d.namespace)})
-		}
-		if apierrors.IsNotFound(err) {
-			findings = append(findings, Finding{
-				State: Problem, Link: linkCertificates, Subject: name, Message: "there is no such Secret",
-				Next: d.kubectl("rollout restart deployment/%s", managerName) + ", which issues another; an API server's is then to be put in place again",
-			})
-			continue
-		}
-		if err != nil {
-			findings = append(findings, d.unread(err, linkCertificates, name, "secrets", d.namespace))
-			continue
-		}
-		f, left := d.certificate(&s)
+	for i := range d.report.Certificates {
+		c := &d.report.Certificates[i]
+		f := d.ends(c, rotation)
 		if f == nil {
-			fine = append(fine, fmt.Sprintf("%s %d days", strings.TrimPrefix(name, "trail-"), left))
+			f = d.used(c, told.Data[manifests.CertificatesAPIServer+c.APIServer])
+		}
+		if f == nil {
+			fine = append(fine, fmt.Sprintf("%s %d days", strings.TrimPrefix(c.Secret, "trail-"), int(c.End.Sub(d.now)/day)))
 			continue
 		}
 		findings = append(findings, *f)
+	}
+	if rotation != "" {
+		findings = append(findings, Finding{
+			State: Warning, Link: linkCertificates, Message: "a rotation is not done: " + rotation,
+			Next: "do what it waits for; see \"Rotate certificates\" in docs/runbook",
+		})
 	}
 	if len(fine) > 0 {
 		findings = append(findings, Finding{State: OK, Link: linkCertificates, Message: "valid for: " + strings.Join(fine, ", ")})
@@ -65,61 +77,76 @@ func (d *doctor) certificates(ctx context.Context) []Finding {
 	return findings
 }
 
-// certificate says what is wrong with the certificate of a Secret, and else
-// for how many days it, and its CA, are valid.
-func (d *doctor) certificate(s *corev1.Secret) (f *Finding, days int) {
-	f = &Finding{State: Problem, Link: linkCertificates, Subject: s.Name, Next: d.renew(s.Name)}
-	ca, pair := manifests.ReadCertificate(s)
-	cert, err := pair.Check(ca)
-	if err != nil {
-		f.Message = "it was changed by hand: " + err.Error()
-		return f, 0
-	}
-	end, what := cert.NotAfter, "it"
-	if roots, err := pki.ParseBundle(ca); err == nil {
-		for _, root := range roots {
-			if cert.CheckSignatureFrom(root) == nil && root.NotAfter.Before(end) {
-				end, what = root.NotAfter, "its CA"
-			}
-		}
-	}
-	if s.Name == manifests.ServerCertName {
-		if name := d.unnamed(cert); name != "" {
-			f.Message = "it is not good for " + name + ", to which API servers post"
-			f.Next = d.kubectl("rollout restart deployment/%s", managerName) + ", which issues another"
-			return f, 0
-		}
-	}
-	left, byHand := end.Sub(d.now), what != "it" || strings.HasPrefix(s.Name, manifests.APIServerCertName(""))
+// ends says that a certificate has ended or ends soon, and what to do; nil when
+// it does not.
+func (d *doctor) ends(c *manifests.ReportedCertificate, rotation string) *Finding {
+	f := &Finding{State: Problem, Link: linkCertificates, Subject: c.Secret, Next: d.kubectl("logs deployment/%s", managerName) + ", which says why it is not renewed"}
+	from := overdue
 	switch {
+	case c.APIServer != "" && c.Replaced:
+		from, f.Next = soon, d.file("--apiserver", c.APIServer)
+	case c.APIServer != "":
+		from, f.Next = soon, d.file("--rotate --apiserver", c.APIServer)
+	case c.Secret == manifests.IntakeCAName && rotation != "":
+		from, f.Next = soon, "its rotation is under way: see below"
+	case c.Secret == manifests.IntakeCAName:
+		from, f.Next = soon, d.webhookConfig("--rotate-ca")+", which says what to do next"
+	}
+	switch left := c.End.Sub(d.now); {
 	case left <= 0:
-		f.Message = fmt.Sprintf("%s expired %s", what, d.ago(end))
-	case cert.NotBefore.After(d.now):
-		f.Message = "it is not valid before " + cert.NotBefore.UTC().Format(time.RFC3339) + ": a clock is wrong"
-		f.Next = "set the clocks of the nodes"
-	case left < soon && byHand, left < overdue:
-		f.State, f.Message = Warning, fmt.Sprintf("%s expires in %s, on %s", what, plural(int(left/day), "day"), end.UTC().Format(time.DateOnly))
+		f.Message = "it expired " + d.ago(c.End)
+	case left < from:
+		f.State, f.Message = Warning, fmt.Sprintf("it expires in %s, on %s", plural(int(left/day), "day"), c.End.UTC().Format(time.DateOnly))
 	default:
-		return nil, int(left / day)
+		return nil
 	}
-	return f, 0
+	if c.Replaced {
+		f.Message += "; another one was issued, and is not in use yet"
+	}
+	return f
 }
 
-// renew is how to get another certificate.
-func (d *doctor) renew(secret string) string {
-	next := d.kubectl("delete secret %s; ", secret) + d.kubectl("rollout restart deployment/%s", managerName)
-	if name, ok := strings.CutPrefix(secret, manifests.APIServerCertName("")); ok {
-		next += "; then connect the API server again with `kubectl trail webhook-config --apiserver " + name + "`"
+// used says that an API server posts with another certificate than its own,
+// which has this fingerprint; nil when it does not, or that is not known.
+func (d *doctor) used(c *manifests.ReportedCertificate, own string) *Finding {
+	r := d.seen()
+	if c.APIServer == "" || own == "" || r == nil || r.Receiver == nil {
+		return nil
 	}
-	return next
+	i := slices.IndexFunc(r.Receiver.Sources, func(s manifests.ReceiverStateSource) bool { return s.APIServer == c.APIServer })
+	if i < 0 || len(r.Receiver.Sources[i].Certificates) == 0 {
+		return nil
+	}
+	all := r.Receiver.Sources[i].Certificates
+	f := &Finding{State: Warning, Link: linkCertificates, Subject: c.Secret}
+	if all[0].SHA256 != own {
+		f.Message, f.Next = "the API server "+c.APIServer+" posts with a certificate that was replaced", d.file("--apiserver", c.APIServer)
+		return f
+	}
+	// Which of two was used last changes all the time where two API servers
+	// have the same file, until one of them is restarted.
+	n := slices.IndexFunc(all, func(s receiverstatus.SourceCertificate) bool {
+		return s.SHA256 != own && d.now.Sub(s.LastPost) < settles
+	})
+	if n < 0 {
+		return nil
+	}
+	f.Message = fmt.Sprintf("it is in use, and the one that it replaces was %s", d.ago(all[n].LastPost))
+	f.Next = fmt.Sprintf("look again in ten minutes; if this stays, another API server was given the file of %s: give it its own", c.APIServer)
+	return f
 }
 
-// unnamed is the host to which API servers post when the certificate is not
-// good for it, else empty.
-func (d *doctor) unnamed(cert *x509.Certificate) string {
-	u, err := url.Parse(d.installation.Data[manifests.InstallationReceiverURL])
-	if err != nil || u.Hostname() == "" || cert.VerifyHostname(u.Hostname()) == nil {
-		return ""
+// file is how an API server gets the file with its certificate, which nobody
+// else should read.
+func (d *doctor) file(flags, apiServer string) string {
+	return "(umask 077; " + d.webhookConfig("%s %s > webhook.kubeconfig", flags, apiServer) + "), put the file in place and restart that API server"
+}
+
+// webhookConfig is the command that prints and rotates what API servers have.
+func (d *doctor) webhookConfig(format string, args ...any) string {
+	command := "kubectl trail webhook-config "
+	if d.namespace != kube.OperatorNamespace {
+		command += "--operator-namespace " + d.namespace + " "
 	}
-	return u.Hostname()
+	return command + fmt.Sprintf(format, args...)
 }

@@ -25,8 +25,9 @@ import (
 
 const long = `Follow the chain from kube-apiserver to the buckets, link by link: the kinds,
 the manager, the receiver and its address, the webhook, certificates, the flags
-of each kube-apiserver, events that arrive, clocks, the audit policy, and every
-trail. Each link is one line, and what is not well has its next step below it.
+of each kube-apiserver, events that arrive and are forwarded, clocks, the audit
+policy, and every trail. Each link is one line, and what is not well has its next
+step below it.
 
 Nothing is changed. What you may not read is reported as unchecked, with the
 permission that it takes, and is no problem.
@@ -145,7 +146,7 @@ func (d *doctor) examine(ctx context.Context, local clock.PassiveClock) ([]Findi
 	var findings []Finding
 	d.read(ctx)
 	for _, link := range []func(context.Context) []Finding{
-		d.kinds, d.manager, d.receiver, d.address, d.webhook, d.certificates, d.apiServers, d.events,
+		d.kinds, d.manager, d.receiver, d.address, d.webhook, d.certificates, d.apiServers, d.events, d.forwarding,
 		func(context.Context) []Finding { return d.clocks(first) }, d.examineTrails,
 	} {
 		findings = append(findings, link(ctx)...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,6 @@ import (
 	"github.com/trail-operator/trail-operator/internal/cli/clitest"
 	"github.com/trail-operator/trail-operator/internal/cli/kube"
 	"github.com/trail-operator/trail-operator/internal/manifests"
-	"github.com/trail-operator/trail-operator/internal/pki"
 )
 
 func exit(err error) int {
@@ -106,20 +106,35 @@ var harms = map[string]struct {
 	"impostor":        {proxy(200, "hello"), Warning, linkWebhook, "something answers in the receiver's place: HTTP 200", "endpointslices"},
 	"no proxy right":  {proxy(403, "planted"), Unchecked, linkWebhook, `needs get on services/proxy in namespace "trail-operator-system"`, ""},
 	"no proxy":        {proxy(404, "planted"), Unchecked, linkWebhook, "there is no Service", ""},
-	"no Secret":       {func(w *world) { delete(w.secrets, "trail-apiserver-cp-2") }, Problem, linkCertificates, "trail-apiserver-cp-2: there is no such Secret", "rollout restart"},
-	"edited Secret":   {func(w *world) { w.secrets[manifests.ManagerCertName].Data[corev1.TLSPrivateKeyKey] = nil }, Problem, linkCertificates, "trail-manager-tls: it was changed by hand", "delete secret trail-manager-tls"},
-	"expired":         {func(w *world) { w.issue(manifests.ManagerCertName, clitest.Now.Add(-100*day)) }, Problem, linkCertificates, "trail-manager-tls: it expired 10d ago", "delete secret trail-manager-tls"},
-	"expires":         {func(w *world) { w.issue(manifests.ManagerCertName, clitest.Now.Add(10*day-pki.LeafLifetime)) }, Warning, linkCertificates, "it expires in 10 days, on 2026-03-11", "delete secret"},
-	"not yet valid":   {func(w *world) { w.issue(manifests.ManagerCertName, clitest.Now.Add(2*day)) }, Problem, linkCertificates, "it is not valid before 2026-03-03T11:00:00Z", "clocks"},
-	"other name":      {func(w *world) { w.installed.Data[manifests.InstallationReceiverURL] = "https://lb.example:8443" }, Problem, linkCertificates, "trail-receiver-tls: it is not good for lb.example", "rollout restart"},
-	"no policy flag":  {func(w *world) { w.flag("audit-policy-file", "") }, Problem, linkAPIServer, "kube-apiserver-cp-1: it has no --audit-policy-file, so it records nothing", "--apiserver cp-1 --flags"},
-	"blocking":        {func(w *world) { w.flag("audit-webhook-mode", "blocking") }, Problem, linkAPIServer, "every API call waits", "--flags"},
-	"batch size":      {func(w *world) { w.flag("audit-webhook-batch-max-size", "1") }, Warning, linkAPIServer, "--audit-webhook-batch-max-size is 1 instead of 400", "--flags"},
-	"no truncation":   {func(w *world) { w.flag("audit-webhook-truncate-enabled", "") }, Warning, linkAPIServer, "--audit-webhook-truncate-enabled is missing", "--flags"},
-	"not mounted":     {func(w *world) { w.apiServers[0].Spec.Containers[0].VolumeMounts = nil }, Problem, linkAPIServer, "no volume is mounted at /etc/kubernetes/audit", "mounts"},
-	"k3s":             {func(w *world) { w.apiServers = nil }, Unchecked, linkAPIServer, "as with k3s", ""},
-	"one more":        {func(w *world) { w.apiServers = append(w.apiServers, apiServer("cp-3", "")) }, Problem, linkAPIServer, "there are 3, and receiver.apiServers has 2 names", "add a name"},
-	"never seen":      {func(w *world) { w.report.Receiver.Sources = w.report.Receiver.Sources[:1] }, Problem, linkEvents, "cp-2: it has sent nothing since the receiver was started 2d2h ago", "connect it"},
+	"untold":          {func(w *world) { w.report.Certificates = nil }, Unchecked, linkCertificates, "older than this plugin", ""},
+	"no certificates": {func(w *world) { w.absent = []string{"ConfigMap/trail-certificates"} }, Warning, linkCertificates, "there is no ConfigMap trail-certificates", "logs deployment/trail-manager"},
+	"not renewed":     {func(w *world) { w.end(manifests.ManagerCertName, 10*day, false) }, Warning, linkCertificates, "trail-manager-tls: it expires in 10 days, on 2026-03-11", "logs deployment/trail-manager, which says why"},
+	"receiver ended":  {func(w *world) { w.end(manifests.ServerCertName, -10*day, false) }, Problem, linkCertificates, "trail-receiver-tls: it expired 10d ago", "logs deployment/trail-manager"},
+	"ends":            {func(w *world) { w.end("trail-apiserver-cp-2", 89*day, false) }, Warning, linkCertificates, "trail-apiserver-cp-2: it expires in 89 days", "(umask 077; kubectl trail webhook-config --rotate --apiserver cp-2 > webhook.kubeconfig), put the file in place"},
+	"ended":           {func(w *world) { w.end("trail-apiserver-cp-2", 0, false) }, Problem, linkCertificates, "trail-apiserver-cp-2: it expired 0s ago", "webhook-config --rotate --apiserver cp-2"},
+	"ends, issued":    {func(w *world) { w.end("trail-apiserver-cp-2", 89*day, true) }, Warning, linkCertificates, "another one was issued, and is not in use yet", "kubectl trail webhook-config --apiserver cp-2 > webhook.kubeconfig"},
+	"CA ends":         {func(w *world) { w.end(manifests.IntakeCAName, 89*day, false) }, Warning, linkCertificates, "trail-intake-ca: it expires in 89 days", "kubectl trail webhook-config --rotate-ca"},
+	"CA rotates": {func(w *world) {
+		w.end(manifests.IntakeCAName, 89*day, false)
+		w.certs.Data[manifests.CertificatesRotation] = "It waits for cp-2."
+	}, Warning, linkCertificates, "trail-intake-ca: it expires in 89 days", "under way: see below"},
+	"rotation": {func(w *world) { w.certs.Data[manifests.CertificatesRotation] = "It waits for cp-2." }, Warning, linkCertificates, "a rotation is not done: It waits for cp-2.", "docs/runbook"},
+	"not placed": {
+		func(w *world) { w.certs.Data[manifests.CertificatesAPIServer+"cp-2"] = "03" }, Warning, linkCertificates,
+		"trail-apiserver-cp-2: the API server cp-2 posts with a certificate that was replaced", "kubectl trail webhook-config --apiserver cp-2 > webhook.kubeconfig",
+	},
+	"shared file": {
+		func(w *world) { w.report.Receiver.Sources[1].Certificates = used(clitest.Now, "02", "00") }, Warning, linkCertificates,
+		"trail-apiserver-cp-2: it is in use, and the one that it replaces was 60s ago", "the file of cp-2: give it its own",
+	},
+	"no policy flag": {func(w *world) { w.flag("audit-policy-file", "") }, Problem, linkAPIServer, "kube-apiserver-cp-1: it has no --audit-policy-file, so it records nothing", "--apiserver cp-1 --flags"},
+	"blocking":       {func(w *world) { w.flag("audit-webhook-mode", "blocking") }, Problem, linkAPIServer, "every API call waits", "--flags"},
+	"batch size":     {func(w *world) { w.flag("audit-webhook-batch-max-size", "1") }, Warning, linkAPIServer, "--audit-webhook-batch-max-size is 1 instead of 400", "--flags"},
+	"no truncation":  {func(w *world) { w.flag("audit-webhook-truncate-enabled", "") }, Warning, linkAPIServer, "--audit-webhook-truncate-enabled is missing", "--flags"},
+	"not mounted":    {func(w *world) { w.apiServers[0].Spec.Containers[0].VolumeMounts = nil }, Problem, linkAPIServer, "no volume is mounted at /etc/kubernetes/audit", "mounts"},
+	"k3s":            {func(w *world) { w.apiServers = nil }, Unchecked, linkAPIServer, "as with k3s", ""},
+	"one more":       {func(w *world) { w.apiServers = append(w.apiServers, apiServer("cp-3", "")) }, Problem, linkAPIServer, "there are 3, and receiver.apiServers has 2 names", "add a name"},
+	"never seen":     {func(w *world) { w.report.Receiver.Sources = w.report.Receiver.Sources[:1] }, Problem, linkEvents, "cp-2: it has sent nothing since the receiver was started 2d2h ago", "connect it"},
 	"just restarted": {func(w *world) {
 		w.report.Receiver.Sources = nil
 		w.report.Receiver.Started = clitest.Now.Add(-time.Minute)
@@ -129,6 +144,16 @@ var harms = map[string]struct {
 	"stranger": {func(w *world) {
 		w.report.Receiver.Sources = append(w.report.Receiver.Sources, manifests.ReceiverStateSource{APIServer: "old", LastPost: clitest.Now})
 	}, Warning, linkEvents, "old: it sends events, and is not in receiver.apiServers", "add it"},
+	"forward fails": {func(w *world) {
+		w.report.Receiver.Forward = &manifests.ReceiverStateForward{Sent: 5, Waiting: 3, WaitingBytes: 2 << 20, Failing: &clitest.Before(time.Minute).Time, Failure: "it cannot be reached"}
+	}, Warning, linkForwarding, "the second receiver has taken nothing for 60s: it cannot be reached; POSTs since the receiver was started 2d2h ago: 5 sent, 3 waiting (2.0 MiB), 0 dropped", "intake.forwardTo"},
+	"forward is dead": {func(w *world) {
+		w.report.Receiver.Forward = &manifests.ReceiverStateForward{Dropped: 4, Failing: &clitest.Before(10 * time.Minute).Time, Failure: "it answers 503"}
+	}, Problem, linkForwarding, "taken nothing for 10m: it answers 503; POSTs since the receiver was started 2d2h ago: 0 sent, 0 waiting (0 B), 4 dropped", "oldest are dropped"},
+	"forward dropped": {
+		func(w *world) { w.report.Receiver.Forward = &manifests.ReceiverStateForward{Sent: 9, Dropped: 1} }, Warning, linkForwarding,
+		"did not get everything; POSTs since the receiver was started 2d2h ago: 9 sent, 0 waiting (0 B), 1 dropped", "trail_forward_dropped_total",
+	},
 	"local clock":      {func(w *world) { w.local = clitest.Now.Add(10 * time.Minute) }, Warning, linkClock, "this computer is 10m ahead of the API server", "set its clock"},
 	"manager's clock":  {func(w *world) { w.written = w.report.Time.Add(-time.Minute) }, Warning, linkClock, "the manager is 60s ahead of the API server", "NTP"},
 	"far behind":       {func(w *world) { w.written = w.report.Time.Add(time.Hour) }, Problem, linkClock, "the manager is 60m behind the API server", "NTP"},
@@ -224,7 +249,7 @@ func TestFindings(t *testing.T) {
 // One thing that is wrong is no reason for lines about others.
 func TestOneCauseOneProblem(t *testing.T) {
 	for name, tc := range harms {
-		if tc.state != Problem || name == "far behind" || name == "small policy" || name == "other name" {
+		if tc.state != Problem || name == "far behind" || name == "small policy" {
 			continue
 		}
 		w := newWorld(t)
@@ -275,7 +300,7 @@ func TestManyTrails(t *testing.T) {
 
 func TestTroubled(t *testing.T) {
 	w := newWorld(t)
-	for _, name := range []string{"other address", "never seen", "batch size", "bad bucket", "no proxy right", "expires"} {
+	for _, name := range []string{"other address", "never seen", "batch size", "bad bucket", "no proxy right", "not renewed", "ends", "forward fails"} {
 		harms[name].harm(w)
 	}
 	out, _, err := w.run()
@@ -301,6 +326,63 @@ func TestLeastPrivilege(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	clitest.Golden(t, "least.txt", out)
+}
+
+// The end of a certificate is known when the manager has gone silent, and who
+// uses which is not.
+func TestCertificatesOfAnOldReport(t *testing.T) {
+	w := newWorld(t)
+	harms["old report"].harm(w)
+	harms["not placed"].harm(w)
+	harms["ends"].harm(w)
+	bad, _ := w.findings()
+	if n := len(slices.DeleteFunc(bad, func(f Finding) bool { return f.Link != linkCertificates })); n != 1 {
+		t.Errorf("%d findings of certificates: %q", n, bad)
+	}
+}
+
+// A certificate that was replaced long ago, and a namespace of one's own.
+func TestCertificates(t *testing.T) {
+	w := newWorld(t)
+	old := used(clitest.Now, "02", "00")
+	old[1].LastPost = clitest.Now.Add(-settles)
+	w.report.Receiver.Sources[1].Certificates = old
+	w.report.Receiver.Sources[0].Certificates = nil // a receiver that does not tell
+	w.end(manifests.IntakeCAName, soon, false)
+	w.end(manifests.ServerCertName, overdue, false)
+	if bad, err := w.findings(); err != nil || len(bad) > 0 {
+		t.Errorf("found %q, %v", bad, err)
+	}
+	d := &doctor{namespace: "audit"}
+	if got := d.webhookConfig("--rotate-ca"); got != "kubectl trail webhook-config --operator-namespace audit --rotate-ca" {
+		t.Error(got)
+	}
+}
+
+// No Secret is read: there are keys in them.
+func TestNoSecretIsRead(t *testing.T) {
+	w := newWorld(t)
+	w.Refuse = func(object any) error {
+		switch object.(type) {
+		case *corev1.Secret, *corev1.SecretList:
+			t.Errorf("a %T is read", object)
+		}
+		return nil
+	}
+	if bad, err := w.findings(); err != nil || len(bad) > 0 {
+		t.Errorf("found %q, %v", bad, err)
+	}
+}
+
+// A second receiver that takes everything has its line, and none is none.
+func TestForwarding(t *testing.T) {
+	w := newWorld(t)
+	w.report.Receiver.Forward = &manifests.ReceiverStateForward{Sent: 1204, Waiting: 1, WaitingBytes: 4096}
+	out, _, err := w.run()
+	const want = "ok         forwarding      the second receiver takes what arrives; POSTs since the receiver was started 2d2h ago: 1204 sent, 1 waiting (4.0 KiB), 0 dropped\n"
+	if err != nil || !strings.Contains(out, want) {
+		t.Errorf("%v\n%s", err, out)
+	}
 }
 
 // A tenant sees the trails of the namespace.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +22,7 @@ import (
 	"github.com/trail-operator/trail-operator/internal/cli/clitest"
 	"github.com/trail-operator/trail-operator/internal/cli/kube"
 	"github.com/trail-operator/trail-operator/internal/manifests"
-	"github.com/trail-operator/trail-operator/internal/pki"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
@@ -36,8 +35,7 @@ const (
 // world is a cluster in which everything is well, until a test breaks it.
 type world struct {
 	*clitest.Cluster
-	t  *testing.T
-	ca pki.KeyPair
+	t *testing.T
 
 	deployment appsv1.Deployment
 	lease      coordinationv1.Lease
@@ -49,7 +47,7 @@ type world struct {
 	pod        corev1.Pod
 	service    corev1.Service
 	apiServers []corev1.Pod
-	secrets    map[string]*corev1.Secret
+	certs      corev1.ConfigMap
 	trails     []client.Object
 	absent     []string // names of objects that are not there
 	local      time.Time
@@ -62,12 +60,8 @@ func named(name string) metav1.ObjectMeta {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	now := clitest.Now
-	ca, err := pki.NewCA("intake", now.Add(-2*365*day))
-	if err != nil {
-		t.Fatal(err)
-	}
 	w := &world{
-		Cluster: &clitest.Cluster{Chosen: "shop"}, t: t, ca: ca, local: now, written: now.Add(-20 * time.Second),
+		Cluster: &clitest.Cluster{Chosen: "shop"}, t: t, local: now, written: now.Add(-20 * time.Second),
 		deployment: appsv1.Deployment{ObjectMeta: named(managerName)},
 		lease: coordinationv1.Lease{ObjectMeta: named(manifests.LeaseName), Spec: coordinationv1.LeaseSpec{
 			HolderIdentity: ptr.To("trail-manager-7d9f_1"), LeaseDurationSeconds: ptr.To[int32](15),
@@ -79,24 +73,31 @@ func newWorld(t *testing.T) *world {
 		}},
 		report: manifests.ReceiverReport{
 			Time: now.Add(-20 * time.Second), APIServers: []string{"cp-1", "cp-2"},
+			Certificates: []manifests.ReportedCertificate{
+				{Secret: manifests.IntakeCAName, End: now.Add(2920 * day)},
+				{Secret: manifests.ServerCertName, End: now.Add(60 * day)},
+				{Secret: manifests.ManagerCertName, End: now.Add(60 * day)},
+				{Secret: "trail-apiserver-cp-1", APIServer: "cp-1", End: now.Add(2920 * day)},
+				{Secret: "trail-apiserver-cp-2", APIServer: "cp-2", End: now.Add(2920 * day)},
+			},
 			Receiver: &manifests.ReceiverState{Started: now.Add(-50 * time.Hour), Generation: 12, Sources: []manifests.ReceiverStateSource{
-				{APIServer: "cp-1", LastPost: now.Add(-22 * time.Second)}, {APIServer: "cp-2", LastPost: now.Add(-40 * time.Second)},
+				{APIServer: "cp-1", LastPost: now.Add(-22 * time.Second), Certificates: used(now, "01")},
+				{APIServer: "cp-2", LastPost: now.Add(-40 * time.Second), Certificates: used(now, "02")},
 			}},
 		},
 		set:     appsv1.StatefulSet{ObjectMeta: named(manifests.ReceiverName)},
 		claim:   corev1.PersistentVolumeClaim{ObjectMeta: named(manifests.ReceiverClaim)},
 		pod:     corev1.Pod{ObjectMeta: named(receiverPod)},
 		service: corev1.Service{ObjectMeta: named(manifests.ReceiverName)},
-		secrets: map[string]*corev1.Secret{},
-		trails:  []client.Object{clitest.OrganizationTrail("all"), clitest.Trail("shop", "audit")},
+		certs: corev1.ConfigMap{ObjectMeta: named(manifests.CertificatesName), Data: map[string]string{
+			manifests.CertificatesCA: "00", manifests.CertificatesAPIServer + "cp-1": "01", manifests.CertificatesAPIServer + "cp-2": "02",
+		}},
+		trails: []client.Object{clitest.OrganizationTrail("all"), clitest.Trail("shop", "audit")},
 	}
 	w.deployment.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: corev1.ConditionTrue}}
 	w.set.Status.ReadyReplicas = 1
 	w.claim.Status.Phase = corev1.ClaimBound
 	w.service.Spec.ClusterIP = clusterIP
-	for _, name := range []string{manifests.ServerCertName, manifests.ManagerCertName, "trail-apiserver-cp-1", "trail-apiserver-cp-2"} {
-		w.issue(name, now)
-	}
 	for i, name := range []string{"cp-1", "cp-2"} {
 		w.apiServers = append(w.apiServers, apiServer(name, fmt.Sprint(i)))
 	}
@@ -120,20 +121,19 @@ func served(names ...string) kube.Answer {
 	return kube.Answer{Status: http.StatusOK, Body: b}
 }
 
-// issue makes a certificate that begins at a time.
-func (w *world) issue(secret string, at time.Time) {
+// used are certificates in the order of their use, a minute apart.
+func used(last time.Time, names ...string) (used []receiverstatus.SourceCertificate) {
+	for i, name := range names {
+		used = append(used, receiverstatus.SourceCertificate{SHA256: name, LastPost: last.Add(-time.Duration(i) * time.Minute)})
+	}
+	return used
+}
+
+// end sets when a certificate ends.
+func (w *world) end(secret string, at time.Duration, replaced bool) {
 	w.t.Helper()
-	pair, err := w.ca.IssueClient(at, "x")
-	switch {
-	case secret == manifests.ServerCertName:
-		pair, err = w.ca.IssueServer(at, clusterIP)
-	case strings.HasPrefix(secret, manifests.APIServerCertName("")):
-		pair, err = w.ca.IssueAPIServer(at, "x")
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.secrets[secret] = manifests.Certificate(kube.OperatorNamespace, secret, w.ca.Cert, pair)
+	i := slices.IndexFunc(w.report.Certificates, func(c manifests.ReportedCertificate) bool { return c.Secret == secret })
+	w.report.Certificates[i].End, w.report.Certificates[i].Replaced = clitest.Now.Add(at), replaced
 }
 
 // apiServer is a mirror pod as kubeadm's kubelet makes it.
@@ -167,12 +167,9 @@ func (w *world) objects() []client.Object {
 		Manager: manifests.FieldOwner, Operation: metav1.ManagedFieldsOperationApply, Time: &metav1.Time{Time: w.written}, APIVersion: "v1",
 		FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1("{}"),
 	}}
-	all := []client.Object{&w.deployment, &w.lease, &w.installed, published, &w.set, &w.claim, &w.pod, &w.service}
+	all := []client.Object{&w.deployment, &w.lease, &w.installed, published, &w.set, &w.claim, &w.pod, &w.service, &w.certs}
 	for i := range w.apiServers {
 		all = append(all, &w.apiServers[i])
-	}
-	for _, s := range w.secrets {
-		all = append(all, s)
 	}
 	for _, r := range resources {
 		c, err := definition(r + ".trail-operator.io")

@@ -1,7 +1,6 @@
 package status
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 
@@ -58,7 +57,7 @@ func summary(t *v1alpha1.Trail, now time.Time) []table.Cell {
 	}
 	if s.Counts != nil {
 		pending = strconv.FormatInt(s.Counts.Pending, 10)
-		perDay = bytes(s.DeliveredBytesPerDay)
+		perDay = table.Bytes(s.DeliveredBytesPerDay)
 	}
 	return []table.Cell{
 		table.Text(kube.Argument(t)), ready, reason, table.Text(t.Spec.Destination.Bucket),
@@ -121,17 +120,4 @@ func age(t, now time.Time) string {
 	}
 	// A server whose clock is a little ahead is no reason to show <invalid>.
 	return duration.HumanDuration(max(0, now.Sub(t)))
-}
-
-// bytes is a number of bytes with a binary unit.
-func bytes(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	v, units := float64(n)/unit, "KMGTPE"
-	for v >= unit && len(units) > 1 {
-		v, units = v/unit, units[1:]
-	}
-	return fmt.Sprintf("%.1f %ciB", v, units[0])
 }

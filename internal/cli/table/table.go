@@ -88,6 +88,19 @@ func shown(s string) string {
 	return s
 }
 
+// Bytes is a number of bytes with a binary unit.
+func Bytes(n int64) string {
+	const unit = 1024
+	if n < unit {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, units := float64(n)/unit, "KMGTPE"
+	for v >= unit && len(units) > 1 {
+		v, units = v/unit, units[1:]
+	}
+	return fmt.Sprintf("%.1f %ciB", v, units[0])
+}
+
 // Paint colors text.
 func Paint(text string, style Style, colors bool) string {
 	if code := codes[style]; colors && code != "" {
