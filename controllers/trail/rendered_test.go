@@ -97,6 +97,8 @@ func TestNewestDigestWaits(t *testing.T) {
 	if !ok {
 		t.Fatal("nothing is rendered")
 	}
+	first := rendered
+	rendered.LastHead = &record.Head{Sequence: 1}
 	newer := &record.Head{Sequence: 2}
 	for name, tc := range map[string]struct {
 		seen   *receiverstatus.Trail
@@ -122,6 +124,9 @@ func TestNewestDigestWaits(t *testing.T) {
 			tc.change(&file)
 			if got := s.canWait(file); got != tc.want {
 				t.Errorf("it can wait: %v, want %v", got, tc.want)
+			}
+			if s.rendered = &first; s.canWait(file) {
+				t.Error("its first digest can wait")
 			}
 		})
 	}

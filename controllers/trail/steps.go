@@ -115,10 +115,10 @@ func (s *scope) render(ctx context.Context) error {
 	return nil
 }
 
-// canWait reports whether there is nothing new but the newest digest, of which
-// the receiver has told itself. Only one on another volume has to learn of it.
+// canWait reports whether there is nothing new but a newer digest, of which the
+// receiver has told itself. Only one on another volume has to learn of it.
 func (s *scope) canWait(file receiverconfig.Trail) bool {
-	if s.rendered == nil || equality.Semantic.DeepEqual(file.LastHead, s.rendered.LastHead) || s.forgotten() {
+	if s.rendered == nil || s.rendered.LastHead == nil || equality.Semantic.DeepEqual(file.LastHead, s.rendered.LastHead) || s.forgotten() {
 		return false
 	}
 	file.LastHead = s.rendered.LastHead
