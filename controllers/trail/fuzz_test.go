@@ -295,7 +295,7 @@ func FuzzReconcile(f *testing.F) {
 		u.calm = false
 		poller := &trail.Poller{
 			Client: u.client, Receiver: u, Installation: in, Clock: clk, Abandoned: trail.NewAbandoned(),
-			Report: &trail.Report{Client: u.client, Namespace: "system", APIServers: []string{"cp-1"}, Clock: clk},
+			Report: &trail.Report{Client: u.client, Namespace: "system", APIServers: []string{"cp-1"}, Clock: clk, Installation: in},
 		}
 		config := &managerconfig.Config{Namespace: "system", TrailsPerNamespace: 1 + s.Int(3)}
 		var woken []<-chan event.GenericEvent

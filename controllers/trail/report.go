@@ -53,8 +53,11 @@ func (r *Report) publish(ctx context.Context, log logr.Logger, s *receiverstatus
 	} else {
 		report.Receiver = manifests.StateOf(s, r.APIServers)
 	}
-	if r.written != nil && report.Time.Sub(r.written.Time) < reportInterval && reflect.DeepEqual(lasting(report), lasting(r.written)) {
-		return
+	if r.written != nil && reflect.DeepEqual(lasting(report), lasting(r.written)) {
+		// A clock that was set back must not keep the report as it is.
+		if since := report.Time.Sub(r.written.Time); since >= 0 && since < reportInterval {
+			return
+		}
 	}
 	err = r.Client.Apply(ctx, report.ConfigMap(r.Namespace), client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
 	if err != nil {

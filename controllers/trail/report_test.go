@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -125,6 +126,33 @@ func TestPublish(t *testing.T) {
 	want.Certificates = []manifests.ReportedCertificate{{Secret: "trail-apiserver-cp-1", End: end, APIServer: "cp-1", Replaced: true}}
 	if d := cmp.Diff(want, manifests.ReadReceiverReport(&cm)); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestPublishAfterClockAhead: one poll with the clock a day ahead does not keep
+// the report as it was for a day.
+func TestPublishAfterClockAhead(t *testing.T) {
+	right := time.Date(2026, 11, 21, 10, 20, 0, 0, time.UTC)
+	clock := clocktesting.NewFakePassiveClock(right.Add(24 * time.Hour))
+	c := fake.NewClientBuilder().Build()
+	r := &Report{Client: c, Namespace: "ns", APIServers: []string{"cp-1"}, Clock: clock, Installation: &installation.Installation{}}
+	publish := func() *manifests.ReceiverReport {
+		t.Helper()
+		r.publish(t.Context(), logr.Discard(), &receiverstatus.Status{Started: right}, nil)
+		var cm corev1.ConfigMap
+		if err := c.Get(t.Context(), client.ObjectKey{Namespace: "ns", Name: manifests.ReceiverReportName}, &cm); err != nil {
+			t.Fatal(err)
+		}
+		return manifests.ReadReceiverReport(&cm)
+	}
+	publish()
+	clock.SetTime(right)
+	if got := publish(); !got.Time.Equal(right) {
+		t.Errorf("the clock is right again, and the report is of %v", got.Time)
+	}
+	clock.SetTime(right.Add(reportInterval / 2))
+	if got := publish(); !got.Time.Equal(right) {
+		t.Errorf("a report of times alone was written after %v", got.Time.Sub(right))
 	}
 }
 
