@@ -6,19 +6,12 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/trail-operator/trail-operator/internal/manifests"
 )
-
-// The manager's own ServiceAccount, whose name the installer chooses, owns what
-// runs the receiver.
-//
-// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=serviceaccounts,verbs=get
 
 // address finds out how the receiver is reached. With a workload that takes its
 // Service, which is made here because certificates name its cluster IP.
@@ -27,33 +20,13 @@ func (e *ensurer) address(ctx context.Context) error {
 	if e.receiver.Workload == nil {
 		return nil
 	}
-	owner, err := e.owner(ctx)
-	if err != nil {
-		return err
-	}
-	e.in.Receiver = &manifests.ReceiverWorkload{Namespace: e.config.Namespace, Workload: e.receiver.Workload, Owner: owner}
+	e.in.Receiver = &manifests.ReceiverWorkload{Namespace: e.config.Namespace, Workload: e.receiver.Workload}
+	var err error
 	if e.in.ClusterIP, err = e.clusterIP(ctx); err != nil {
 		return err
 	}
 	e.receiver = e.receiver.ServedAt(e.in.ClusterIP)
 	return nil
-}
-
-// owner is the manager's ServiceAccount: what runs the receiver goes with it,
-// that is, with the release. Nil when the manager runs as somebody else.
-func (e *ensurer) owner(ctx context.Context) (*metav1.OwnerReference, error) {
-	if e.in.Manager.Kind != rbacv1.ServiceAccountKind || e.in.Manager.Namespace != e.config.Namespace {
-		return nil, nil
-	}
-	var account corev1.ServiceAccount
-	err := e.client.Get(ctx, client.ObjectKey{Namespace: e.config.Namespace, Name: e.in.Manager.Name}, &account)
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the manager's ServiceAccount: %w", err)
-	}
-	return &metav1.OwnerReference{APIVersion: "v1", Kind: "ServiceAccount", Name: account.Name, UID: account.UID}, nil
 }
 
 // clusterIP is that of the receiver's Service. API servers know the receiver

@@ -7,7 +7,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -31,12 +30,12 @@ const (
 	gracePeriod = int64(60)
 )
 
-// ReceiverWorkload builds the objects that run the receiver.
+// ReceiverWorkload builds the objects that run the receiver. Nothing owns them:
+// what is deleted and made again by a tool, or restored from a backup, has
+// another UID, and whatever it owned would go while API servers send events.
 type ReceiverWorkload struct {
 	Namespace string
 	Workload  *managerconfig.Workload // with its defaults
-	// Owner goes with the installation, and the objects with it; nil for none.
-	Owner *metav1.OwnerReference
 }
 
 // selector never changes: it is that of a StatefulSet and of a Service in use.
@@ -80,7 +79,7 @@ func (r *ReceiverWorkload) StatefulSet(present *appsv1.StatefulSet) *appsv1ac.St
 		}
 	}
 	return appsv1ac.StatefulSet(ReceiverName, r.Namespace).
-		WithLabels(r.labels()).WithAnnotations(r.Workload.Annotations).WithOwnerReferences(r.owners()...).WithSpec(spec)
+		WithLabels(r.labels()).WithAnnotations(r.Workload.Annotations).WithSpec(spec)
 }
 
 func (r *ReceiverWorkload) claim() *corev1ac.PersistentVolumeClaimApplyConfiguration {
@@ -180,13 +179,6 @@ func (r *ReceiverWorkload) configuration() *corev1ac.VolumeApplyConfiguration {
 		source(ReceiverShardName(i))
 	}
 	return corev1ac.Volume().WithName(configVolume).WithProjected(folder)
-}
-
-func (r *ReceiverWorkload) owners() []*metav1ac.OwnerReferenceApplyConfiguration {
-	if r.Owner == nil {
-		return nil
-	}
-	return []*metav1ac.OwnerReferenceApplyConfiguration{convert[metav1ac.OwnerReferenceApplyConfiguration](r.Owner)}
 }
 
 // convert makes an apply configuration of an API type: both are the same JSON.

@@ -5,7 +5,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -24,7 +23,6 @@ var ServiceMonitorKind = schema.GroupVersionKind{Group: "monitoring.coreos.com",
 func (r *ReceiverWorkload) ServiceAccount() *corev1ac.ServiceAccountApplyConfiguration {
 	return corev1ac.ServiceAccount(ReceiverName, r.Namespace).
 		WithLabels(r.labels()).WithAnnotations(r.Workload.Annotations).WithAnnotations(r.Workload.ServiceAccountAnnotations).
-		WithOwnerReferences(r.owners()...).
 		WithAutomountServiceAccountToken(false)
 }
 
@@ -49,7 +47,7 @@ func (r *ReceiverWorkload) Service(clusterIP string) *corev1ac.ServiceApplyConfi
 	}
 	return corev1ac.Service(ReceiverName, r.Namespace).
 		WithLabels(r.labels()).WithAnnotations(r.Workload.Annotations).WithAnnotations(s.Annotations).
-		WithOwnerReferences(r.owners()...).WithSpec(spec)
+		WithSpec(spec)
 }
 
 // NetworkPolicy bounds what reaches the receiver and what it reaches.
@@ -71,7 +69,7 @@ func (r *ReceiverWorkload) NetworkPolicy() *networkingv1ac.NetworkPolicyApplyCon
 		buckets.WithPorts(port(corev1.ProtocolTCP, n))
 	}
 	return networkingv1ac.NetworkPolicy(ReceiverName, r.Namespace).
-		WithLabels(r.labels()).WithAnnotations(r.Workload.Annotations).WithOwnerReferences(r.owners()...).
+		WithLabels(r.labels()).WithAnnotations(r.Workload.Annotations).
 		WithSpec(networkingv1ac.NetworkPolicySpec().
 			WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(selector())).
 			WithPolicyTypes(networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress).
@@ -102,8 +100,5 @@ func (r *ReceiverWorkload) ServiceMonitor() *unstructured.Unstructured {
 	u.SetName(ReceiverName)
 	u.SetLabels(l)
 	u.SetAnnotations(maps.Clone(r.Workload.Annotations))
-	if r.Owner != nil {
-		u.SetOwnerReferences([]metav1.OwnerReference{*r.Owner})
-	}
 	return u
 }

@@ -50,9 +50,7 @@ func workload(t *testing.T, y string) *ReceiverWorkload {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &ReceiverWorkload{Namespace: c.Namespace, Workload: c.Receiver.Workload, Owner: &metav1.OwnerReference{
-		APIVersion: "v1", Kind: "ServiceAccount", Name: "manager", UID: "33333333-3333-4333-8333-333333333333",
-	}}
+	return &ReceiverWorkload{Namespace: c.Namespace, Workload: c.Receiver.Workload}
 }
 
 func TestReceiverWorkload(t *testing.T) {

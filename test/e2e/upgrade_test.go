@@ -74,7 +74,7 @@ func (e *environment) identities(ctx context.Context, t *testing.T) map[string]s
 	for _, args := range [][]string{
 		{"crd", "-l", "app.kubernetes.io/part-of=trail-operator"},
 		{"trails,organizationtrails,eventselectors", "--all-namespaces"},
-		{"persistentvolumeclaim/data-trail-receiver-0", "configmap/trail-installation", "configmap/trail-digest-keys", "-n", operatorNamespace},
+		{"persistentvolumeclaim/data-trail-receiver-0", "statefulset/trail-receiver", "service/trail-receiver", "configmap/trail-installation", "configmap/trail-digest-keys", "-n", operatorNamespace},
 	} {
 		output := e.root.kubectl(ctx, t, append([]string{"get", "-o", "go-template=" +
 			`{{ range .items }}{{ .kind }}/{{ .metadata.namespace }}/{{ .metadata.name }} {{ .metadata.uid }}{{ "\n" }}{{ end }}`}, args...)...)
@@ -83,7 +83,7 @@ func (e *environment) identities(ctx context.Context, t *testing.T) map[string]s
 			all[name] = uid
 		}
 	}
-	if len(all) < 8 {
+	if len(all) < 10 {
 		t.Fatalf("there are %v only", all)
 	}
 	return all
