@@ -48,6 +48,7 @@ type clinic struct {
 	stopReceiver func()
 	address      net.IP
 	port         int
+	forwardTo    string
 }
 
 func newClinic(t *testing.T) *clinic {
@@ -109,6 +110,10 @@ func (c *clinic) post() {
 // manage starts a manager that knows these API servers.
 func (c *clinic) manage(apiServers ...string) {
 	c.t.Helper()
+	intake := ""
+	if c.forwardTo != "" {
+		intake = fmt.Sprintf("intake: {forwardTo: {url: %q}}", c.forwardTo)
+	}
 	c.startManagerWith(fmt.Sprintf(`
 apiVersion: config.trail-operator.io/v1alpha1
 kind: ManagerConfig
@@ -120,7 +125,8 @@ allowedAddresses: [127.0.0.1]
 metricsBindAddress: "0"
 healthBindAddress: "127.0.0.1:0"
 leaderElection: true
-`, installed, c.receiver, strings.Join(apiServers, ", ")))
+%s
+`, installed, c.receiver, strings.Join(apiServers, ", "), intake))
 }
 
 // nodes does what kubelets and the controllers of Kubernetes do: it makes the
@@ -282,6 +288,18 @@ func TestDoctor(t *testing.T) {
 	if exit != 0 || needs < 8 {
 		t.Errorf("a tenant gets %d and %q", exit, bad)
 	}
+
+	// A certificate is asked for, and not put in place.
+	if _, errOut, exit := c.trail("webhook-config", "--rotate", "--apiserver", "cp-1"); exit != 0 {
+		t.Fatal(errOut)
+	}
+	c.finds(doctor.Warning, "certificates", "trail-apiserver-cp-1: the API server cp-1 posts with a certificate that was replaced")
+	c.stop()
+	c.post()
+	c.forwardTo = "http://127.0.0.1:1/k8s-audit"
+	c.manage("cp-1")
+	c.finds(doctor.Warning, "certificates", "trail-apiserver-cp-1: it is in use, and the one that it replaces was ")
+	c.finds(doctor.Warning, "forwarding", "the second receiver has taken nothing for ")
 
 	c.manage("cp-1", "cp-2")
 	c.finds(doctor.Warning, "events", "cp-2: it has sent nothing since the receiver was started")
