@@ -448,11 +448,17 @@ func TestShorteningByRecreation(t *testing.T) {
 	// With the annotation, it is shortened once there is a trail to record it in.
 	w.again(shorter)
 	w.trail.Annotations = map[string]string{v1alpha1.AnnotationAllowShortening: needs}
-	for range 2 {
-		if s := w.reconcile(t); s.seen.Problem != nil || w.expiry(t) != 365 || s.settled().Spec.Destination.ObjectLock == nil {
-			t.Fatalf("before it can be recorded: %+v, expires after %d days", s.seen.Problem, w.expiry(t))
+	early := func(change ...func(*scope)) {
+		t.Helper()
+		s := w.reconcile(t, change...)
+		if s.seen.Problem != nil || w.expiry(t) != 365 || s.settled().Spec.Destination.ObjectLock == nil || len(w.received.names) > 0 {
+			t.Fatalf("before it can be recorded: %+v, expires after %d days, recorded %v", s.seen.Problem, w.expiry(t), w.received.names)
 		}
 	}
+	early()
+	early(recorded) // and CreateTrail is not yet
+	w.again(shorter)
+	early()
 	w.trail.Status.RecordedGeneration = 1 // CreateTrail
 	if s := w.reconcile(t, recorded); s.seen.Problem != nil || w.expiry(t) != 1 || s.settled().Spec.Destination.ObjectLock != nil {
 		t.Errorf("%+v, expires after %d days", s.seen.Problem, w.expiry(t))
@@ -505,6 +511,20 @@ func TestLostStatus(t *testing.T) {
 	}
 	w.buckets.forget(w.trail.UID)
 	w.trail.Status = v1alpha1.TrailStatus{}
+	w.store.SetHook(func(_ context.Context, op objectstore.Op, _ string) memory.Fault {
+		if op == objectstore.OpPut {
+			return memory.Fault{Refuse: objectstore.ErrUnreachable}
+		}
+		return memory.Fault{}
+	})
+	for range 2 { // the second time from memory
+		s := w.reconcile(t, recorded)
+		if reason(s) != "EndpointUnreachable" || s.settled().Spec.Destination.ObjectLock.Days != 30 {
+			t.Errorf("where the bucket was asked, and failed then: %+v, lock %+v", s.seen.Problem, s.settled().Spec.Destination.ObjectLock)
+		}
+		w.trail.Status = v1alpha1.TrailStatus{}
+	}
+	w.buckets.forget(w.trail.UID)
 	w.store.SetHook(func(context.Context, objectstore.Op, string) memory.Fault {
 		return memory.Fault{Refuse: objectstore.ErrUnreachable}
 	})
