@@ -1,6 +1,7 @@
 package auditpolicy
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -69,5 +70,39 @@ func TestGaps(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// TestGapsStay: what an API server does not send is known after the first
+// minutes, and stays known when the manager is restarted, which makes many probes
+// in a row.
+func TestGapsStay(t *testing.T) {
+	start := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	const restart, end = time.Hour, 2 * time.Hour
+	s := receiverstatus.Source{Cluster: "1", APIServer: "a"}
+	var next time.Time
+	alarm := false
+	for since, made := time.Duration(0), 0; since < end; since += 10 * time.Second {
+		now := start.Add(since)
+		if since == 0 || since == restart {
+			next, made = now, 0
+		}
+		if s.LastPost = now; !now.Before(next) { // as package probe makes them
+			s.Probes = append(s.Probes, receiverstatus.Probe{ID: fmt.Sprint(since), First: now, Classes: []receiverstatus.Class{receiverstatus.ClassWrite, receiverstatus.ClassSecret}})
+			s.Probes = s.Probes[max(0, len(s.Probes)-receiverstatus.MaxProbes):]
+			if made++; made <= 20 {
+				next = now.Add(30 * time.Second)
+			} else {
+				next = now.Add(5 * time.Minute)
+			}
+		}
+		is := len(Gaps([]receiverstatus.Source{s}, ProbeLag, now)) > 0
+		switch {
+		case alarm && !is:
+			t.Errorf("%v after the start it is not known any more", since)
+		case !is && since > 4*time.Minute:
+			t.Fatalf("%v after the start it is not known", since)
+		}
+		alarm = is
 	}
 }

@@ -47,8 +47,10 @@ type Probe struct {
 // ProbeClasses are the classes of the calls of a probe.
 var ProbeClasses = [...]Class{ClassWrite, ClassRead, ClassSecret}
 
-// MaxProbes is how many probes of one API server are told, the newest last.
-const MaxProbes = 4
+// MaxProbes is how many probes of one API server are told, the newest last. A
+// manager that has just started makes one in half a minute: two at least must be
+// old enough to prove something, see auditpolicy.ProbeLag.
+const MaxProbes = 8
 
 // Audit IDs of probes: a prefix, the probe's ID, a slash, a class.
 const (
