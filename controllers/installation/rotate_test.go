@@ -189,6 +189,24 @@ func TestNobodyRotates(t *testing.T) {
 	}
 }
 
+// TestClockAhead: a certificate that the manager renews while its clock is
+// months ahead is good when the clock is right again.
+func TestClockAhead(t *testing.T) {
+	w := newWorld(t, "cp-1")
+	w.settle()
+	right := w.clock.Now()
+	before := names(t, w.served.server.Cert)[0]
+	w.clock.SetTime(right.Add(70 * day))
+	w.keep()
+	w.clock.SetTime(right)
+	w.keep()
+	w.mount()
+	if names(t, w.served.server.Cert)[0] == before {
+		t.Fatal("nothing was renewed")
+	}
+	w.settle()
+}
+
 // TestBounded: a certificate that is rotated without end is not.
 func TestBounded(t *testing.T) {
 	w := newWorld(t, "cp-1")

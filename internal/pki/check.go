@@ -52,12 +52,13 @@ func HasNames(cert *x509.Certificate, names []string) bool {
 // Expired reports whether cert is past its end at now.
 func Expired(cert *x509.Certificate, now time.Time) bool { return now.After(cert.NotAfter) }
 
-// RenewalDue reports whether two thirds of the life of cert are over at now, so
-// that another one should take its place. It never is when another one would
-// not live longer, because issuer ends with it.
+// RenewalDue reports whether no more than a third of LeafLifetime is left of
+// cert at now, so that another one should take its place. It never is when
+// another one would not live longer, because issuer ends with it. One that is
+// not valid yet is due, too.
 func RenewalDue(cert, issuer *x509.Certificate, now time.Time) bool {
-	life := cert.NotAfter.Sub(cert.NotBefore)
-	return now.Sub(cert.NotBefore) >= life/3*2 && issuer.NotAfter.After(cert.NotAfter)
+	return now.Before(cert.NotBefore) ||
+		cert.NotAfter.Sub(now) <= LeafLifetime/3 && issuer.NotAfter.After(cert.NotAfter)
 }
 
 // Fingerprint is the hex SHA-256 of the certificate's DER.

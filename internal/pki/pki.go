@@ -18,8 +18,9 @@ import (
 	"time"
 )
 
-// Lifetimes. No certificate outlives the CA that issued it. Each begins an
-// hour early, for clocks that run behind.
+// Lifetimes. No certificate outlives the CA that issued it. Each begins years
+// early: one that was made while a clock was ahead must not be refused when that
+// clock is right again, nor by whoever has one that runs behind.
 const (
 	CALifetime = 10 * 365 * 24 * time.Hour
 	// APIServerLifetime is long, because people put the certificate in place.
@@ -27,7 +28,7 @@ const (
 	// LeafLifetime is that of all others, which are renewed by themselves.
 	LeafLifetime = 90 * 24 * time.Hour
 
-	early = time.Hour
+	early = CALifetime
 )
 
 // KeyPair is a certificate with its private key, both PEM.

@@ -184,6 +184,33 @@ func TestRenewal(t *testing.T) {
 	})
 }
 
+// TestClocks: what was made while a clock was wrong by years is good at once,
+// and one that begins later is replaced.
+func TestClocks(t *testing.T) {
+	for _, wrong := range []time.Duration{9 * 365 * 24 * time.Hour, 70 * 24 * time.Hour, -80 * 24 * time.Hour} {
+		ca, err := NewCA("test CA", now.Add(wrong))
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(ca.Cert)
+		sp, err := ca.IssueServer(now.Add(wrong), "127.0.0.1")
+		server := issue(t, sp, err)
+		cp, err := ca.IssueClient(now.Add(wrong), "x")
+		client := issue(t, cp, err)
+		if s, c := handshake(t, "127.0.0.1", server, client, roots); s != nil || c != nil {
+			t.Errorf("a clock that is wrong by %s: %v, %v", wrong, s, c)
+		}
+		root, err := ca.Check(ca.Cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if RenewalDue(server.Leaf, root, now.Add(wrong)) || !RenewalDue(server.Leaf, root, server.Leaf.NotBefore.Add(-time.Second)) {
+			t.Errorf("a clock that is wrong by %s: renewed at a wrong time", wrong)
+		}
+	}
+}
+
 func TestLifetimes(t *testing.T) {
 	ca := newCA(t)
 	root, err := ca.Check(ca.Cert)
