@@ -25,6 +25,7 @@ import (
 	"github.com/trail-operator/trail-operator/controllers"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/test/testenv"
 )
 
@@ -241,6 +242,12 @@ func TestBucketIsMade(t *testing.T) {
 	if d := cmp.Diff(want, e.expiries(t, ns)); d != "" {
 		t.Errorf("refused: %s", d)
 	}
+	eventually(t, func() string { // the change of the spec itself
+		if got := e.receiver.recorded(string(trail.UID)); got[len(got)-1] != "UpdateTrail" {
+			return "not recorded"
+		}
+		return ""
+	})
 	before := len(e.receiver.recorded(string(trail.UID)))
 	update(t, trail, func(t *v1alpha1.Trail) {
 		metav1.SetMetaDataAnnotation(&t.ObjectMeta, v1alpha1.AnnotationAllowShortening, "expireAfterDays=31")
@@ -256,6 +263,28 @@ func TestBucketIsMade(t *testing.T) {
 			t.Errorf("the record says %s", last.Details)
 		}
 	})
+
+	// To create it again shortens nothing either.
+	spec := trail.Spec
+	remove(t, trail)
+	eventually(t, func() string {
+		if r := e.receiver.trail(string(trail.UID)); r == nil || !r.Deleting {
+			return "the order to stop"
+		}
+		return ""
+	})
+	e.receiver.set(string(trail.UID), func(s *receiverstatus.Trail) { s.Flushed = true })
+	gone(t, trail)
+	again := &v1alpha1.Trail{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: trail.Name}, Spec: spec}
+	again.Spec.Destination.ObjectLock = nil
+	again.Spec.Destination.Lifecycle = &v1alpha1.Lifecycle{ExpireAfterDays: 1, DigestExpireAfterDays: 2}
+	if err := admin.Create(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	condition(t, again, "Ready", "False ShorteningNotAllowed", "objectLockDays=0,expireAfterDays=1,digestExpireAfterDays=2")
+	if got := e.expiries(t, ns); got[place+"CloudTrail/"][0] != 31 {
+		t.Errorf("created again: %v", got)
+	}
 }
 
 // TestBucketIsShared: two trails share a bucket, each with rules of its own, and
