@@ -17,9 +17,14 @@ import (
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 )
 
-// maxReplaced bounds the certificates that are refused by name for one API
-// server. Those of a CA that is gone do not count.
-const maxReplaced = 16
+// maxReplaced bounds the certificates of one API server that were replaced, and
+// are not refused yet; maxRefused those that are refused by name. Those of a CA
+// that is gone do not count. The receiver takes more, because what was replaced
+// before there were that many is refused, too.
+const (
+	maxReplaced = 16
+	maxRefused  = receiverconfig.MaxRefused / 2
+)
 
 // defaultSettle is how long an API server must have posted with its new
 // certificate alone before those replaced are refused. An API server that ends
@@ -75,14 +80,17 @@ func (p *pass) apiServer(ctx context.Context, name string) (*apiServer, error) {
 		return nil, err
 	}
 	before := &apiServer{name: name, APIServer: manifests.ReadAPIServer(stored)}
-	if before.leaf, err = before.Check(p.authority.Clients()); err != nil {
+	before.leaf, err = before.Check(p.authority.Clients())
+	if err != nil || slices.Contains(p.authority.Refused(), pki.Fingerprint(before.leaf)) {
 		before.leaf = nil
 	}
 	after := &apiServer{name: name, APIServer: manifests.ReadAPIServer(stored), leaf: before.leaf}
 	if err := p.replace(ctx, after); err != nil {
 		return nil, err
 	}
-	p.settled(ctx, after)
+	if err := p.conclude(ctx, after); err != nil {
+		return nil, err
+	}
 	if err := p.connect(after); err != nil {
 		return nil, err
 	}
@@ -111,9 +119,15 @@ func (p *pass) replace(ctx context.Context, a *apiServer) error {
 	if !asked && !moves && a.leaf.Subject.CommonName == p.commonName(a.name) {
 		return nil
 	}
-	if !moves && len(a.Replaced) >= maxReplaced {
+	switch {
+	case moves:
+	case len(a.Replaced) >= maxReplaced:
 		p.notes = append(p.notes, fmt.Sprintf("The certificate of the API server %s is not replaced once more, because %d were: "+
 			"connect it with what `kubectl trail webhook-config --apiserver %s` prints, or begin a new CA with `kubectl trail webhook-config --rotate-ca`.", a.name, maxReplaced, a.name))
+		return nil
+	case len(p.authority.Refused()) >= maxRefused:
+		p.notes = append(p.notes, fmt.Sprintf("The certificate of the API server %s is not replaced once more, because %d are refused by name: "+
+			"begin a new CA with `kubectl trail webhook-config --rotate-ca`.", a.name, maxRefused))
 		return nil
 	}
 	a.Replaced = append(a.Replaced, a.leaf)
@@ -151,20 +165,21 @@ func (p *pass) connect(a *apiServer) (err error) {
 	return err
 }
 
-// settled notes that the API server uses its new certificate alone. Those that
-// it has replaced are refused from then on, and forgotten when they are of no
-// use anyway.
-func (p *pass) settled(ctx context.Context, a *apiServer) {
-	switch {
-	case a.settled():
-		a.Replaced = slices.DeleteFunc(a.Replaced, func(c *x509.Certificate) bool {
-			return pki.Expired(c, p.now) || !issued(p.authority.Current, c) && (p.authority.Next == nil || !issued(*p.authority.Next, c))
-		})
-	case len(a.Replaced) == 0 && p.authority.Next == nil: // nobody waits for it
-	case p.usesAlone(ctx, a):
-		a.Settled = pki.Fingerprint(a.leaf)
+// conclude notes that the API server uses its new certificate alone. Those that it
+// has replaced are refused from then on.
+func (p *pass) conclude(ctx context.Context, a *apiServer) error {
+	if !a.settled() {
+		nobodyWaits := len(a.Replaced) == 0 && p.authority.Next == nil
+		if nobodyWaits || !p.usesAlone(ctx, a) {
+			return nil
+		}
 		p.log.Info("An API server uses its new certificate", "apiServer", a.name)
 	}
+	if err := p.refuse(ctx, a.Replaced); err != nil {
+		return err
+	}
+	a.Settled, a.Replaced = pki.Fingerprint(a.leaf), nil
+	return nil
 }
 
 // usesAlone reports whether the API server has posted with its certificate, and

@@ -274,7 +274,7 @@ func (p *pass) update(ctx context.Context, stored, want *corev1.Secret) error {
 func (p *pass) result() *Certificates {
 	a := p.authority
 	c := &Certificates{
-		Roots: a.Servers(), Manager: p.manager.KeyPair, server: p.server.KeyPair, clients: a.Clients(),
+		Roots: a.Servers(), Manager: p.manager.KeyPair, server: p.server.KeyPair, clients: a.Clients(), refused: a.Refused(),
 		Ends: []End{
 			{Secret: manifests.IntakeCAName, Time: a.Current.Leaf.NotAfter},
 			{Secret: manifests.ServerCertName, Time: p.server.leaf.NotAfter},
@@ -283,11 +283,6 @@ func (p *pass) result() *Certificates {
 	}
 	for _, s := range p.apiServers {
 		c.Ends = append(c.Ends, s.end())
-		if s.settled() {
-			for _, cert := range s.Replaced {
-				c.refused = append(c.refused, pki.Fingerprint(cert))
-			}
-		}
 	}
 	switch {
 	case a.Next == nil:

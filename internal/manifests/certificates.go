@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,11 +18,13 @@ import (
 const (
 	keyCA = "ca.crt" // whom the holder of the certificate trusts
 	// KeyKubeconfig is the audit webhook's kubeconfig of an API server.
-	KeyKubeconfig = "webhook.kubeconfig"
-	keyReplaced   = "replaced.crt"
-	keyNextCert   = "next.crt"
-	keyNextKey    = "next.key"
-	keyPrevious   = "previous.crt"
+	KeyKubeconfig  = "webhook.kubeconfig"
+	keyReplaced    = "replaced.crt"
+	keyNextCert    = "next.crt"
+	keyNextKey     = "next.key"
+	keyPrevious    = "previous.crt"
+	keyRefused     = "refused" // fingerprints, one a line
+	keyNextRefused = "next.refused"
 )
 
 // AnnotationPrefix begins the names of our annotations.
@@ -50,7 +53,8 @@ func ReadCertificate(s *corev1.Secret) (ca []byte, p pki.KeyPair) {
 type APIServer struct {
 	pki.KeyPair
 	CA, Kubeconfig []byte
-	// Replaced are the certificates that this one has taken the place of.
+	// Replaced are the certificates that this one has taken the place of, and that
+	// are not refused yet.
 	Replaced []*x509.Certificate
 	// Settled is the fingerprint of the certificate that the API server was seen
 	// with when none of those replaced was in use any more.
@@ -96,12 +100,23 @@ type Authority struct {
 type CA struct {
 	pki.KeyPair
 	Leaf *x509.Certificate
+	// Refused are the fingerprints of the client certificates that it has issued
+	// and that are never good again.
+	Refused []string
 }
 
 // NewCA parses and checks a CA.
 func NewCA(p pki.KeyPair) (CA, error) {
 	leaf, err := p.Check(p.Cert)
-	return CA{p, leaf}, err
+	return CA{KeyPair: p, Leaf: leaf}, err
+}
+
+// Refused are the fingerprints of all client certificates that are refused.
+func (a *Authority) Refused() []string {
+	if a.Next != nil {
+		return slices.Concat(a.Current.Refused, a.Next.Refused)
+	}
+	return a.Current.Refused
 }
 
 // Clients are the CAs whose client certificates are good.
@@ -125,7 +140,9 @@ func (a *Authority) Secret(namespace string) *corev1.Secret {
 	s := Certificate(namespace, IntakeCAName, a.Servers(), a.Current.KeyPair)
 	if a.Next != nil {
 		s.Data[keyNextCert], s.Data[keyNextKey] = a.Next.Cert, a.Next.Key
+		writeRefused(s, keyNextRefused, a.Next.Refused)
 	}
+	writeRefused(s, keyRefused, a.Current.Refused)
 	if a.Previous != nil {
 		s.Data[keyPrevious] = pki.Bundle(a.Previous)
 	}
@@ -139,11 +156,17 @@ func ReadAuthority(s *corev1.Secret) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	if current.Refused, err = readRefused(s, keyRefused); err != nil {
+		return nil, err
+	}
 	a := &Authority{Current: current}
 	if cert := s.Data[keyNextCert]; len(cert) > 0 {
 		next, err := NewCA(pki.KeyPair{Cert: cert, Key: s.Data[keyNextKey]})
 		if err != nil {
 			return nil, fmt.Errorf("the next one: %w", err)
+		}
+		if next.Refused, err = readRefused(s, keyNextRefused); err != nil {
+			return nil, err
 		}
 		a.Next = &next
 	}
@@ -155,6 +178,22 @@ func ReadAuthority(s *corev1.Secret) (*Authority, error) {
 		a.Previous = certs[0]
 	}
 	return a, nil
+}
+
+func writeRefused(s *corev1.Secret, key string, fingerprints []string) {
+	if len(fingerprints) > 0 {
+		s.Data[key] = []byte(strings.Join(fingerprints, "\n") + "\n")
+	}
+}
+
+func readRefused(s *corev1.Secret, key string) ([]string, error) {
+	fingerprints := strings.Fields(string(s.Data[key]))
+	for _, f := range fingerprints {
+		if !pki.IsFingerprint(f) {
+			return nil, errors.New("a certificate that is refused is not named by a hex SHA-256")
+		}
+	}
+	return fingerprints, nil
 }
 
 // Keys of the ConfigMap CertificatesName. Fingerprints are the hex SHA-256 of a

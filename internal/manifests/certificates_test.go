@@ -30,6 +30,7 @@ func equal(a, b *Authority) string { return cmp.Diff(a.Secret("trail").Data, b.S
 // TestAuthority: what is written is read again, and whom it trusts.
 func TestAuthority(t *testing.T) {
 	one, two, three := newCA(t), newCA(t), newCA(t)
+	one.Refused, two.Refused = []string{pki.Fingerprint(one.Leaf)}, []string{pki.Fingerprint(two.Leaf), pki.Fingerprint(three.Leaf)}
 	for name, tc := range map[string]struct {
 		a                *Authority
 		clients, servers []*x509.Certificate
@@ -50,6 +51,9 @@ func TestAuthority(t *testing.T) {
 		if d := equal(tc.a, got); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
+		if d := cmp.Diff(tc.a.Refused(), got.Refused()); d != "" || len(got.Refused()) == 0 {
+			t.Errorf("%s: refused %s", name, d)
+		}
 		if d := cmp.Diff(string(pki.Bundle(tc.clients...)), string(got.Clients())); d != "" {
 			t.Errorf("%s: clients %s", name, d)
 		}
@@ -62,6 +66,8 @@ func TestAuthority(t *testing.T) {
 		"another key":   func(s *corev1.Secret) { s.Data["tls.key"] = two.Key },
 		"half a next":   func(s *corev1.Secret) { delete(s.Data, "next.key") },
 		"two previous":  func(s *corev1.Secret) { s.Data["previous.crt"] = pki.Bundle(one.Leaf, two.Leaf) },
+		"refused junk":  func(s *corev1.Secret) { s.Data["refused"] = []byte("x") },
+		"next's junk":   func(s *corev1.Secret) { s.Data["next.refused"] = []byte("x") },
 		"previous junk": func(s *corev1.Secret) { s.Data["previous.crt"] = []byte("x") },
 	} {
 		s := (&Authority{Current: one, Next: &two, Previous: three.Leaf}).Secret("trail")

@@ -67,6 +67,12 @@ func Fingerprint(cert *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
+// IsFingerprint reports whether s is written as Fingerprint does.
+func IsFingerprint(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == sha256.Size && s == hex.EncodeToString(b)
+}
+
 // Bundle is the certificates in PEM, one after the other.
 func Bundle(certs ...*x509.Certificate) []byte {
 	var b []byte

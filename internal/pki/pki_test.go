@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -234,8 +235,14 @@ func TestLifetimes(t *testing.T) {
 			t.Errorf("%s: ends %s, want %s (%v)", name, cert.NotAfter, tc.want, err)
 		}
 	}
-	if a, b := Fingerprint(root), Fingerprint(root); len(a) != 64 || a != b {
+	a, b := Fingerprint(root), Fingerprint(root)
+	if len(a) != 64 || a != b || !IsFingerprint(a) {
 		t.Errorf("fingerprint %s", a)
+	}
+	for _, s := range []string{"", "aa", a + "00", strings.ToUpper(a), "zz" + a[2:]} {
+		if IsFingerprint(s) {
+			t.Errorf("%s is a fingerprint", s)
+		}
 	}
 }
 
