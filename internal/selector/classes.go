@@ -9,8 +9,24 @@ import (
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
-// typeOfSecrets is the resource type of Secrets in records.
-const typeOfSecrets = "K8S::core::Secret" //nolint:gosec // a type, not a secret
+// typeOfSecrets and sourceOfSecrets are what records of calls on Secrets have as
+// resource type and event source. sourceOfURLs begins the source of calls on URLs
+// that are no objects.
+const (
+	typeOfSecrets   = "K8S::core::Secret" //nolint:gosec // a type, not a secret
+	sourceOfSecrets = "core.k8s.io"
+	sourceOfURLs    = "apiserver."
+)
+
+// Names of events, or how they begin. Other groups have kinds whose names end like
+// those of Secrets.
+var (
+	readsOfSecrets   = []string{"GetSecret", "ListSecrets", "WatchSecrets"}
+	changesOfSecrets = []string{"CreateSecret", "UpdateSecret", "PatchSecret", "DeleteSecret", "DeleteSecrets"}
+	reads            = []string{"Get", "List", "Watch"}
+	changes          = []string{"Create", "Update", "Patch", "Delete"}
+	sessions         = []string{"Exec", "Attach", "PortForward"}
+)
 
 // Classes returns of which classes a valid selection wants calls. The value is
 // true for those that it asks for by themselves, so that it is not met without
@@ -56,12 +72,24 @@ func (w wanted) basic(b *v1alpha1.BasicEventSelector) {
 	case v1alpha1.WriteOnly:
 		rw = onlyWrite
 	}
-	w.access(rw)
+	one := wanted{}
+	one.access(rw)
+	if slices.Contains(b.ExcludeManagementEventSources, sourceOfSecrets) {
+		delete(one, receiverstatus.ClassSecret)
+	}
+	w.merge(one, false)
+}
+
+// merge adds what another selector wants. Nothing that is narrow is asked for.
+func (w wanted) merge(other wanted, narrow bool) {
+	for class, asked := range other {
+		w.add(class, asked && !narrow)
+	}
 }
 
 func (w wanted) advanced(a *v1alpha1.AdvancedEventSelector) {
 	rw, narrow := readAndWrite, false
-	var names, types, sources []string
+	var types, names, sources v1alpha1.FieldSelector
 	for i := range a.FieldSelectors {
 		f := &a.FieldSelectors[i]
 		switch f.Field {
@@ -75,43 +103,55 @@ func (w wanted) advanced(a *v1alpha1.AdvancedEventSelector) {
 				rw = onlyRead
 			}
 		case v1alpha1.FieldResourcesType:
-			types = f.Equals
+			types = *f
 		case v1alpha1.FieldEventName:
-			names = slices.Concat(f.Equals, f.StartsWith)
+			names = *f
 		case v1alpha1.FieldEventSource:
-			sources = f.Equals
+			sources = *f
 		default:
 			// Certain users or objects, of which the manager's calls prove nothing.
 			narrow = narrow || len(f.Equals)+len(f.StartsWith)+len(f.EndsWith) > 0
 		}
 	}
-	one := wanted{}
-	switch {
-	case len(sources) > 0 && !slices.ContainsFunc(sources, func(s string) bool { return s != "apiserver.k8s.io" }):
-		return // URLs that are no objects
-	case len(types) > 0 && !slices.ContainsFunc(types, func(s string) bool { return s != typeOfSecrets }):
+	from := slices.Concat(sources.Equals, sources.StartsWith)
+	if len(from) > 0 && !slices.ContainsFunc(from, func(s string) bool { return !strings.HasPrefix(s, sourceOfURLs) }) {
+		return
+	}
+	one, name := wanted{}, newCondition(&names)
+	switch byName := slices.Concat(names.Equals, names.StartsWith); {
+	case len(types.Equals) > 0 && !slices.ContainsFunc(types.Equals, func(s string) bool { return s != typeOfSecrets }):
 		one.add(receiverstatus.ClassSecret, true)
-	case len(names) > 0:
-		one.named(names, rw)
+	case len(byName) > 0:
+		one.named(byName, rw)
+		if rw != onlyWrite && slices.ContainsFunc(readsOfSecrets, name.holds) {
+			one.add(receiverstatus.ClassSecret, false)
+		}
 	default:
 		one.access(rw)
+		excluded := func(class receiverstatus.Class, beginnings []string) {
+			if !slices.ContainsFunc(beginnings, func(s string) bool { return !name.excludes(s) }) {
+				delete(one, class)
+			}
+		}
+		excluded(receiverstatus.ClassRead, reads)
+		excluded(receiverstatus.ClassWrite, changes)
+		excluded(receiverstatus.ClassSecret, readsOfSecrets)
 	}
-	for class, asked := range one {
-		w.add(class, asked && !narrow)
+	if !newCondition(&types).holds(typeOfSecrets) || !newCondition(&sources).holds(sourceOfSecrets) {
+		delete(one, receiverstatus.ClassSecret)
 	}
+	w.merge(one, narrow)
 }
 
 // named adds what a selector of events by name, or by how their names begin, wants.
 func (w wanted) named(names []string, rw access) {
-	begins := func(name string, with ...string) bool {
-		return slices.ContainsFunc(with, func(p string) bool { return strings.HasPrefix(name, p) })
-	}
 	for _, name := range names {
+		begins := func(with string) bool { return strings.HasPrefix(name, with) }
 		switch {
-		case strings.HasSuffix(name, "Secret"), strings.HasSuffix(name, "Secrets"):
+		case slices.Contains(readsOfSecrets, name), slices.Contains(changesOfSecrets, name):
 			w.add(receiverstatus.ClassSecret, true)
-		case begins(name, "Exec", "Attach", "PortForward"):
-		case begins(name, "Get", "List", "Watch"):
+		case slices.ContainsFunc(sessions, begins):
+		case slices.ContainsFunc(reads, begins):
 			if rw != onlyWrite {
 				w.add(receiverstatus.ClassRead, true)
 			}

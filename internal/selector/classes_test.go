@@ -50,10 +50,28 @@ func TestClasses(t *testing.T) {
 		"deletions": {advanced("Management", v1alpha1.FieldSelector{
 			Field: v1alpha1.FieldEventName, StartsWith: []string{"Delete"},
 		}), want{write: true}},
-		"no objects":  {advanced("Management", equals(v1alpha1.FieldEventSource, "apiserver.k8s.io")), want{}},
-		"one user":    {advanced("Management", readOnly("true"), equals(v1alpha1.FieldUserIdentityARN, "arn:k8s:iam:a:1:user/anna")), want{read: false, secret: false}},
-		"but a user":  {advanced("Management", readOnly("true"), v1alpha1.FieldSelector{Field: v1alpha1.FieldUserIdentityARN, NotEquals: []string{"x"}}), want{read: true, secret: true}},
-		"one and all": {v1alpha1.EventSelection{Advanced: append(advanced("Management", readOnly("true")).Advanced, advanced("Management").Advanced...)}, want{read: true, write: true, secret: true}},
+		"Secrets by how it begins": {advanced("Management", v1alpha1.FieldSelector{Field: v1alpha1.FieldEventName, StartsWith: []string{"GetSecret"}}), want{secret: true}},
+		"reads by how it begins":   {advanced("Management", v1alpha1.FieldSelector{Field: v1alpha1.FieldEventName, StartsWith: []string{"Get"}}), want{read: true, secret: false}},
+		"Secrets of others":        {advanced("Management", equals(v1alpha1.FieldEventName, "CreateSealedSecret", "PatchPushSecret")), want{write: true}},
+		"reads of others' Secrets": {advanced("Management", equals(v1alpha1.FieldEventName, "ListExternalSecrets")), want{read: true}},
+		"all but Secrets":          {advanced("Management", v1alpha1.FieldSelector{Field: v1alpha1.FieldResourcesType, NotEquals: []string{"K8S::core::Secret"}}), want{read: false, write: true}},
+		"one type":                 {advanced("Management", equals(v1alpha1.FieldResourcesType, "K8S::apps::Deployment")), want{read: false, write: true}},
+		"Secrets and another type": {advanced("Management", equals(v1alpha1.FieldResourcesType, "K8S::core::Secret", "K8S::apps::Deployment")), want{read: false, write: true, secret: false}},
+		"one group":                {advanced("Management", equals(v1alpha1.FieldEventSource, "apps.k8s.io")), want{read: false, write: true}},
+		"reads of one group":       {advanced("Management", readOnly("true"), equals(v1alpha1.FieldEventSource, "apps.k8s.io")), want{read: true}},
+		"all but the core group":   {advanced("Management", v1alpha1.FieldSelector{Field: v1alpha1.FieldEventSource, NotEquals: []string{"core.k8s.io"}}), want{read: false, write: true}},
+		"basic but the core group": {basic(v1alpha1.BasicEventSelector{ExcludeManagementEventSources: []string{"core.k8s.io"}}), want{read: false, write: true}},
+		"no reads by name":         {advanced("Management", v1alpha1.FieldSelector{Field: v1alpha1.FieldEventName, NotStartsWith: []string{"Get", "L", "Watch"}}), want{write: true}},
+		"no reads of Secrets":      {advanced("Management", v1alpha1.FieldSelector{Field: v1alpha1.FieldEventName, NotEquals: []string{"GetSecret", "ListSecrets", "WatchSecrets"}}), want{read: false, write: true}},
+		"some reads by name":       {advanced("Management", v1alpha1.FieldSelector{Field: v1alpha1.FieldEventName, NotStartsWith: []string{"GetP", "List", "Watch"}}), want{read: false, write: true, secret: false}},
+		"no changes by name": {advanced("Management", v1alpha1.FieldSelector{
+			Field: v1alpha1.FieldEventName, NotStartsWith: []string{"Create", "Update", "Patch", "Delete"},
+		}), want{read: false, secret: false}},
+		"no objects by how it begins": {advanced("Management", v1alpha1.FieldSelector{Field: v1alpha1.FieldEventSource, StartsWith: []string{"apiserver."}}), want{}},
+		"no objects":                  {advanced("Management", equals(v1alpha1.FieldEventSource, "apiserver.k8s.io")), want{}},
+		"one user":                    {advanced("Management", readOnly("true"), equals(v1alpha1.FieldUserIdentityARN, "arn:k8s:iam:a:1:user/anna")), want{read: false, secret: false}},
+		"but a user":                  {advanced("Management", readOnly("true"), v1alpha1.FieldSelector{Field: v1alpha1.FieldUserIdentityARN, NotEquals: []string{"x"}}), want{read: true, secret: true}},
+		"one and all":                 {v1alpha1.EventSelection{Advanced: append(advanced("Management", readOnly("true")).Advanced, advanced("Management").Advanced...)}, want{read: true, write: true, secret: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if d := cmp.Diff(c.want, Classes(c.sel)); d != "" {
