@@ -78,7 +78,13 @@ func (p *pass) run(ctx context.Context) error {
 	return nil
 }
 
-// read reads the CA, or makes it, and what was asked for.
+// begunAnew says what it takes to have another CA made.
+const begunAnew = "restore it from the backup; or delete it and the Secret " + manifests.ServerCertName +
+	" to begin anew, which cuts each API server off until it has its new file"
+
+// read reads the CA, or makes it, and what was asked for. A CA that is gone from
+// an installation that has one is not replaced: what is rendered for the
+// receiver goes on serving every API server, and another CA would serve none.
 func (p *pass) read(ctx context.Context) error {
 	var asked corev1.ConfigMap
 	err := p.client.Get(ctx, client.ObjectKey{Namespace: p.config.Namespace, Name: manifests.CertificatesName}, &asked)
@@ -86,7 +92,17 @@ func (p *pass) read(ctx context.Context) error {
 		return fmt.Errorf("reading the ConfigMap %s: %w", manifests.CertificatesName, err)
 	}
 	p.asked = asked.Data
+	// This comes first, for another manager may be making both, in this order.
+	var server corev1.Secret
+	err = p.client.Get(ctx, client.ObjectKey{Namespace: p.config.Namespace, Name: manifests.ServerCertName}, &server)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading the Secret %s: %w", manifests.ServerCertName, err)
+	}
+	begun := err == nil
 	p.stored, err = p.secret(ctx, manifests.IntakeCAName, func() (*corev1.Secret, error) {
+		if begun {
+			return nil, fmt.Errorf("the Secret %s was deleted, and the certificates that are in use need it: %s", manifests.IntakeCAName, begunAnew)
+		}
 		ca, err := p.newCA()
 		if err != nil {
 			return nil, err
@@ -97,7 +113,7 @@ func (p *pass) read(ctx context.Context) error {
 		return err
 	}
 	if p.authority, err = manifests.ReadAuthority(p.stored); err != nil {
-		return fmt.Errorf("the Secret %s was changed by hand: restore it from a backup, or delete it and connect each API server again", p.stored.Name)
+		return fmt.Errorf("the Secret %s was changed by hand: %s", p.stored.Name, begunAnew)
 	}
 	return nil
 }
