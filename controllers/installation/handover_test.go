@@ -31,10 +31,11 @@ func sameShard(n int) (trails []receiverconfig.Trail) {
 // TestHandOver: a manager stands by while another renders, and leads then.
 func TestHandOver(t *testing.T) {
 	s := newSecrets(t)
-	leader, standby := newPublisher(t, s), NewPublisher(s, "system")
-	if err := standby.Begin(t.Context(), Base{}); err != nil {
+	standby := NewPublisher(s, "system")
+	if err := standby.Begin(t.Context(), testBase()); err != nil { // it is the first that starts
 		t.Fatal(err)
 	}
+	leader := newPublisher(t, s)
 	trails := sameShard(3)
 	for _, trail := range trails {
 		if err := leader.Put(t.Context(), trail); err != nil {
@@ -162,11 +163,15 @@ func TestSpoiledConfig(t *testing.T) {
 			next := NewPublisher(s, "system")
 			changed := numbered(1)
 			changed.Generation++
+			writes, _ := s.total()
 			if err := next.Put(t.Context(), changed); !errors.Is(err, errNoBase) {
 				t.Errorf("a manager that does not know the installation: %v", err)
 			}
 			if d := cmp.Diff(stored.Data, s.get(t, manifests.ReceiverConfigName).Data, cmpopts.EquateEmpty()); d != "" {
 				t.Errorf("and it has written: %s", d)
+			}
+			if now, _ := s.total(); now != writes {
+				t.Errorf("and it has written %d Secrets", now-writes)
 			}
 
 			// The one that leads meets it at the next change of a trail.

@@ -28,6 +28,10 @@ func (s *scope) waitForGrant() time.Duration {
 	return retrySoon
 }
 
+// maxCredentials bounds the values of a Secret, in bytes. Session tokens have
+// 1 to 4 KB.
+const maxCredentials = 16 << 10
+
 func (s *scope) readCredentials(ctx context.Context) error {
 	name, namespace := s.trail.Spec.Destination.CredentialsSecret(), s.homeNamespace()
 	if name == "" {
@@ -67,6 +71,13 @@ func (s *scope) readCredentials(ctx context.Context) error {
 			Reason: v1alpha1.ReasonCredentialsIncomplete,
 			Message: fmt.Sprintf("The Secret %s lacks a value. It needs the keys %s and %s.", name,
 				v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey),
+		})
+	}
+	if size := len(c.AccessKeyID) + len(c.SecretAccessKey) + len(c.SessionToken); size > maxCredentials {
+		return s.proceed(&status.Problem{
+			Reason: v1alpha1.ReasonInvalidCredentials,
+			Message: fmt.Sprintf("The Secret %s has %d bytes under the keys %s, %s and %s. Credentials have at most %d.", name, size,
+				v1alpha1.SecretAccessKeyID, v1alpha1.SecretSecretAccessKey, v1alpha1.SecretSessionToken, maxCredentials),
 		})
 	}
 	s.credentials, s.retry = &c, 0

@@ -1,7 +1,12 @@
 package trail
 
 import (
+	"bytes"
+	"strings"
 	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/managerconfig"
@@ -62,5 +67,27 @@ func TestAmbient(t *testing.T) {
 				t.Errorf("it goes on with %+v", c)
 			}
 		})
+	}
+}
+
+// TestCredentialsAreBounded: all that is written into the receiver's
+// configuration has a size that others can live with.
+func TestCredentialsAreBounded(t *testing.T) {
+	for size, want := range map[int]string{maxCredentials - 2: "", maxCredentials - 1: v1alpha1.ReasonInvalidCredentials} {
+		l := newLifetime(t, static)
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "bucket"}, Data: map[string][]byte{
+			v1alpha1.SecretAccessKeyID: []byte("a"), v1alpha1.SecretSecretAccessKey: []byte("b"),
+			v1alpha1.SecretSessionToken: bytes.Repeat([]byte("x"), size),
+		}}
+		if err := l.Client.Create(t.Context(), secret); err != nil {
+			t.Fatal(err)
+		}
+		l.trail.Spec.Destination.CredentialsSecretRef = &v1alpha1.CredentialsSecretRef{Name: "bucket"}
+		s := l.newScope(l.trail)
+		if err := s.readCredentials(t.Context()); (want == "") != (err == nil) {
+			t.Errorf("%d bytes: %v", size, err)
+		} else if err != nil && !strings.Contains(err.Error(), "at most 16384") {
+			t.Errorf("%d bytes: %v", size, err)
+		}
 	}
 }
