@@ -3,7 +3,8 @@
 //
 // A body is copied to a file while intake reads it, and becomes due when intake
 // has made its events durable. One sender takes the oldest first, so that bodies
-// arrive in the order of their POSTs. Nothing here makes intake wait for the
+// arrive in the order of their POSTs; one that is not taken is overtaken when
+// another is, and then dropped. Nothing here makes intake wait for the
 // second receiver or fail: what does not fit into the queue is dropped, the
 // oldest first, and counted.
 //
@@ -222,9 +223,10 @@ func (f *Forwarder) Run(ctx context.Context) {
 		}
 		result := f.send(sending, t, e)
 		tries++
-		if !f.settle(t, e, result, tries) {
-			f.pause(ctx, t, tries, result.after)
+		if f.settle(t, e, result, tries) || result.kind == unsure && tries >= maxTries && f.overtake(sending, t, e, tries-maxTries) {
+			continue
 		}
+		f.pause(ctx, t, tries, result.after)
 	}
 	f.drain(sending)
 	_ = f.Configure(nil) // there is none to fail
@@ -249,7 +251,7 @@ func (f *Forwarder) drain(ctx context.Context) {
 		if e == nil {
 			return
 		}
-		if result := f.send(ctx, t, e); result.kind == later || !f.settle(t, e, result, maxTries) {
+		if result := f.send(ctx, t, e); result.kind == later || result.kind == unsure || !f.settle(t, e, result, maxTries) {
 			f.giveUp()
 			return
 		}
@@ -271,17 +273,14 @@ func (f *Forwarder) settle(t *target, e *entry, r result, tries int) bool {
 	if r.kind != taken && (t.ctx.Err() != nil || errors.Is(r.err, context.Canceled)) {
 		return false // it was cut short, and tells nothing
 	}
-	done := r.kind != later && (r.kind != again || tries >= maxTries)
+	done := r.kind != later && r.kind != unsure && (r.kind != again || tries >= maxTries)
 	if len(f.queue) == 0 || f.queue[0] != e {
 		return true // Configure has dropped it
 	}
 	switch {
 	case r.kind == taken:
-		f.remove(0)
-		f.sent++
+		f.took(0)
 		f.failure = nil
-		f.metrics.sent.Inc()
-		f.metrics.sentBytes.Add(float64(e.size))
 		return true
 	case r.kind == broken:
 		f.drop(reasonVolume, 1)
@@ -292,6 +291,14 @@ func (f *Forwarder) settle(t *target, e *entry, r result, tries int) bool {
 	}
 	f.failed(r)
 	return done
+}
+
+// took notes that one of the bodies was taken. The caller holds mu.
+func (f *Forwarder) took(i int) {
+	f.sent++
+	f.metrics.sent.Inc()
+	f.metrics.sentBytes.Add(float64(f.queue[i].size))
+	f.remove(i)
 }
 
 // failed notes why bodies are not taken. The caller holds mu.

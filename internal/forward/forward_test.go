@@ -32,6 +32,8 @@ type second struct {
 	answer atomic.Int64 // status; 0 means 200
 	tries  atomic.Int64
 	hang   chan struct{} // not nil: answers wait until it is closed
+	// poison answers to bodies that contain this word.
+	poison func(http.ResponseWriter)
 
 	mu     sync.Mutex
 	bodies []string
@@ -41,6 +43,10 @@ type second struct {
 func (s *second) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.tries.Add(1)
 	b, err := io.ReadAll(r.Body)
+	if s.poison != nil && bytes.Contains(b, []byte("poison")) {
+		s.poison(w)
+		return
+	}
 	if s.hang != nil {
 		select {
 		case <-s.hang:
@@ -253,6 +259,85 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("the failure stays: %+v", got.Failure)
 			}
 		})
+	}
+}
+
+// A body that the second receiver, or what is before it, cannot stand holds up
+// the others for some tries only.
+func TestPoison(t *testing.T) {
+	for name, poison := range map[string]func(http.ResponseWriter){
+		"403":   func(w http.ResponseWriter) { w.WriteHeader(403) },
+		"503":   func(w http.ResponseWriter) { w.WriteHeader(503) },
+		"reset": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		for poisoned := range 4 {
+			t.Run(fmt.Sprint(poisoned, " ", name), func(t *testing.T) {
+				s := newSecond(t)
+				s.poison = poison
+				f, _ := start(t, s.config())
+				post(f, "one")
+				for i := range poisoned {
+					post(f, fmt.Sprint("poison ", i))
+				}
+				want := []string{"one"}
+				for i := range 10 {
+					post(f, fmt.Sprint(i))
+					want = append(want, fmt.Sprint(i))
+				}
+				eventually(t, "all others arrive", func() bool { return len(s.got()) == len(want) })
+				if poisoned <= 1 {
+					if d := cmp.Diff(want, s.got()); d != "" {
+						t.Error(d)
+					}
+				}
+				empty(t, f)
+				if got := f.Status(); got.Dropped != int64(poisoned) || got.Sent != 11 || dropped(f, reasonFailed) != poisoned {
+					t.Errorf("%+v", got)
+				}
+			})
+		}
+	}
+}
+
+// What is not ready for a while gets everything, whatever was tried meanwhile.
+func TestNotReady(t *testing.T) {
+	for _, code := range []int64{403, 503} {
+		s := newSecond(t)
+		s.answer.Store(code)
+		f, _ := start(t, s.config())
+		for i := range 10 {
+			post(f, fmt.Sprint(i))
+		}
+		eventually(t, "others are tried", func() bool { return s.tries.Load() > 2*maxTries })
+		s.answer.Store(0)
+		eventually(t, "all arrive", func() bool { return len(s.got()) == 10 })
+		empty(t, f)
+		if got := f.Status(); got.Dropped != 0 || got.Sent != 10 || got.Failure != nil {
+			t.Errorf("%+v", got)
+		}
+	}
+}
+
+// A receiver that becomes ready just when another body is tried loses none.
+func TestReadyJustNow(t *testing.T) {
+	s := newSecond(t)
+	s.answer.Store(503)
+	tries := 0
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tries++; tries > maxTries {
+			s.answer.Store(0)
+		}
+		s.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+	c := s.config()
+	c.URL = front.URL
+	f, _ := start(t, c)
+	post(f, "a")
+	post(f, "b")
+	empty(t, f)
+	if d := cmp.Diff([]string{"b", "a"}, s.got()); d != "" || f.Status().Dropped != 0 {
+		t.Errorf("%+v %s", f.Status(), d)
 	}
 }
 

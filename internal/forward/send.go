@@ -11,9 +11,11 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
@@ -21,7 +23,8 @@ import (
 
 const (
 	// maxTries is how often a body is sent that the second receiver answers with
-	// an error of its own: as often as kube-apiserver does it.
+	// an error of its own: as often as kube-apiserver does it. From then on,
+	// where a failure may be due to the body, another one is tried with it.
 	maxTries = 5
 	// leastRate is how slow a body may arrive, in bytes a second: a try may take
 	// the timeout, and longer for a large body.
@@ -38,7 +41,8 @@ const (
 	taken   kind = iota
 	refused      // this body will never be taken
 	again        // an error that may be due to this body
-	later        // nobody is there, or not ready: no body would be taken
+	later        // nobody is there, or wants something else: no body would be taken
+	unsure       // it seems not to be ready, but only this body may be what it cannot stand
 	broken       // its file cannot be read
 )
 
@@ -104,6 +108,8 @@ func (f *Forwarder) send(ctx context.Context, t *target, e *entry) result {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	defer context.AfterFunc(t.ctx, cancel)()
+	var connected atomic.Bool
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 
 	open := func() (io.ReadCloser, error) { return f.open(e) }
 	body, err := open()
@@ -127,10 +133,14 @@ func (f *Forwarder) send(ctx context.Context, t *target, e *entry) result {
 		if errors.As(err, &u) {
 			err = u.Err // without the address
 		}
+		r := result{kind: later, code: "Unreachable", message: "it cannot be reached", err: err}
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return result{kind: later, code: "Timeout", message: fmt.Sprintf("it did not answer within %v", timeout), err: err}
+			r.code, r.message = "Timeout", fmt.Sprintf("it did not answer within %v", timeout)
 		}
-		return result{kind: later, code: "Unreachable", message: "it cannot be reached", err: err}
+		if connected.Load() {
+			r.kind = unsure
+		}
+		return r
 	}
 	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
 	_ = resp.Body.Close()
@@ -149,15 +159,17 @@ func answered(resp *http.Response) result {
 	case code < 500:
 		r.kind = refused
 		switch code {
-		case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed,
-			http.StatusProxyAuthRequired, http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		case http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusProxyAuthRequired,
+			http.StatusTooEarly, http.StatusTooManyRequests:
 			r.kind = later // it is not this body
+		case http.StatusForbidden, http.StatusRequestTimeout:
+			r.kind = unsure
 		}
 	default:
 		r.kind = again
 		switch code {
 		case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			r.kind = later
+			r.kind = unsure
 		}
 	}
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
