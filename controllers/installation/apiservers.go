@@ -56,14 +56,20 @@ func (a *apiServer) end() End {
 	return e
 }
 
-// apiServerCertificates keeps one certificate for each API server.
+// apiServerCertificates keeps one certificate for each API server. What is wrong
+// with that of one keeps nothing else from being done.
 func (p *pass) apiServerCertificates(ctx context.Context) error {
 	for _, name := range p.config.Receiver.APIServers {
 		a, err := p.apiServer(ctx, name)
-		if err != nil {
-			return fmt.Errorf("the API server %s: %w", name, err)
+		switch {
+		case err != nil && (ctx.Err() != nil || again(err)):
+			return err
+		case err != nil:
+			p.unkept, p.failures = append(p.unkept, name), append(p.failures, fmt.Errorf("the API server %s: %w", name, err))
+			p.notes = append(p.notes, fmt.Sprintf("The certificate of the API server %s cannot be kept: the manager's log says why.", name))
+		default:
+			p.apiServers = append(p.apiServers, a)
 		}
-		p.apiServers = append(p.apiServers, a)
 	}
 	return nil
 }

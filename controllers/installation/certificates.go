@@ -97,13 +97,26 @@ func (e End) advice(rotation string) string {
 	return "Run `kubectl trail webhook-config --rotate-ca`, which says what to do next."
 }
 
-// waitingFor says which API servers a rotation waits for.
-func waitingFor(names []string) string {
+// waitingFor says which API servers the rotation of the CA waits for: to be
+// restarted with their new file, and to get one.
+func waitingFor(restart, file []string) string {
+	var sentences []string
+	if len(restart) > 0 {
+		sentences = append(sentences, "It waits for each of these API servers to be restarted with the file that "+
+			"`kubectl trail webhook-config --apiserver NAME` prints: "+atMost(restart)+".")
+	}
+	if len(file) > 0 {
+		sentences = append(sentences, "It waits for a new file for each of these API servers, which the manager makes: "+atMost(file)+".")
+	}
+	return strings.Join(sentences, " ")
+}
+
+// atMost lists the first names.
+func atMost(names []string) string {
 	const most = 10
 	more := ""
 	if n := len(names) - most; n > 0 {
 		names, more = names[:most], fmt.Sprintf(" and %d more", n)
 	}
-	return fmt.Sprintf("It waits for each of these API servers to be restarted with the file that `kubectl trail webhook-config --apiserver NAME` prints: %s%s.",
-		strings.Join(names, ", "), more)
+	return strings.Join(names, ", ") + more
 }

@@ -5,6 +5,7 @@ package installation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/trail-operator/trail-operator/internal/managerconfig"
 	"github.com/trail-operator/trail-operator/internal/manifests"
@@ -101,13 +103,24 @@ func Ensure(ctx context.Context, c client.Client, config *managerconfig.Config, 
 		{"description", e.describe},
 		{"files of kube-apiserver", e.audit},
 		{"signing key", e.signingKey},
-		{"certificates", e.keep},
+		{"certificates", e.certificates},
 	} {
 		if err := step.do(ctx); err != nil {
 			return nil, fmt.Errorf("installation: %s: %w", step.name, err)
 		}
 	}
 	return e.in, nil
+}
+
+// certificates makes those that are missing. The Keeper goes on telling of those
+// of single API servers that cannot be made: trails do not wait for that.
+func (e *ensurer) certificates(ctx context.Context) error {
+	err := e.keep(ctx)
+	if errors.As(err, new(*unkept)) {
+		logf.FromContext(ctx).WithName("certificates").Error(err, "Some certificates cannot be kept; going on without them")
+		return nil
+	}
+	return err
 }
 
 func (e *ensurer) identity(ctx context.Context) error {

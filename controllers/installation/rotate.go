@@ -3,6 +3,7 @@ package installation
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,7 +30,6 @@ import (
 // step is one write, follows from what is stored alone, and is refused when
 // another manager has written in between.
 func (e *ensurer) keep(ctx context.Context) error {
-	again := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 	return retry.OnError(retry.DefaultBackoff, again, func() error {
 		p := &pass{ensurer: e, now: e.clock.Now(), log: logf.FromContext(ctx).WithName("certificates")}
 		if err := p.run(ctx); err != nil {
@@ -39,9 +39,24 @@ func (e *ensurer) keep(ctx context.Context) error {
 		if err := e.render(ctx); err != nil {
 			return err
 		}
-		return p.tell(ctx)
+		if err := p.tell(ctx); err != nil {
+			return err
+		}
+		if len(p.failures) > 0 {
+			return &unkept{errors.Join(p.failures...)}
+		}
+		return nil
 	})
 }
+
+// again: another manager has written in between.
+func again(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
+
+// unkept is what is wrong with the certificates of some API servers, when
+// everything else was kept.
+type unkept struct{ error }
+
+func (u *unkept) Unwrap() error { return u.error }
 
 // pass looks at every certificate once.
 type pass struct {
@@ -53,12 +68,17 @@ type pass struct {
 	authority *manifests.Authority
 	stored    *corev1.Secret // that of the authority
 
-	asksReceiver   bool
-	receiver       *receiverstatus.Status
-	server         holder
-	manager        holder
-	apiServers     []*apiServer
-	notes, waiting []string
+	asksReceiver bool
+	receiver     *receiverstatus.Status
+	server       holder
+	manager      holder
+	apiServers   []*apiServer
+	unkept       []string // names of those whose certificate cannot be kept
+	failures     []error  // why
+	notes        []string
+	// API servers that the rotation of the CA waits for: to have a certificate of
+	// the next one, and to use it alone.
+	lacking, waiting []string
 }
 
 // holder is a certificate with its key.
@@ -243,11 +263,15 @@ func (p *pass) finish(ctx context.Context) error {
 		return nil
 	}
 	for _, a := range p.apiServers {
-		if !issued(*next, a.leaf) || !a.settled() {
+		switch {
+		case !issued(*next, a.leaf):
+			p.lacking = append(p.lacking, a.name)
+		case !a.settled():
 			p.waiting = append(p.waiting, a.name)
 		}
 	}
-	if len(p.waiting) > 0 || !issued(*next, p.manager.leaf) {
+	p.lacking = append(p.lacking, p.unkept...)
+	if len(p.lacking) > 0 || len(p.waiting) > 0 || !issued(*next, p.manager.leaf) {
 		return nil
 	}
 	return p.change(ctx, &manifests.Authority{Current: *next, Previous: p.authority.Current.Leaf}, "The new intake CA is the only one")
@@ -302,10 +326,10 @@ func (p *pass) result() *Certificates {
 	}
 	switch {
 	case a.Next == nil:
-	case len(p.waiting) > 0:
-		c.Rotation = waitingFor(p.waiting)
+	case len(p.waiting) == 0 && !issued(*a.Next, p.manager.leaf):
+		c.Rotation = "It waits until the receiver trusts the new CA; then there is a new file for each API server."
 	default:
-		c.Rotation = "It waits until the receiver trusts the new CA."
+		c.Rotation = waitingFor(p.waiting, p.lacking)
 	}
 	return c
 }
@@ -321,6 +345,11 @@ func (p *pass) tell(ctx context.Context) error {
 	}
 	for _, a := range p.apiServers {
 		data[manifests.CertificatesAPIServer+a.name] = pki.Fingerprint(a.leaf)
+	}
+	for _, name := range p.unkept {
+		if key := manifests.CertificatesAPIServer + name; p.asked[key] != "" {
+			data[key] = p.asked[key]
+		}
 	}
 	told := maps.Clone(p.asked)
 	maps.DeleteFunc(told, func(key, _ string) bool { return strings.HasPrefix(key, manifests.RotatePrefix) })
