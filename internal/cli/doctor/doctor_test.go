@@ -139,8 +139,8 @@ var harms = map[string]struct {
 		w.report.Receiver.Sources = nil
 		w.report.Receiver.Started = clitest.Now.Add(-time.Minute)
 	}, Warning, linkEvents, "cp-1: it has sent nothing since the receiver was started 60s ago", "look again"},
-	"quiet":  {func(w *world) { w.report.Receiver.Sources[0].LastPost = clitest.Now.Add(-20 * time.Minute) }, Warning, linkEvents, "cp-1: it sent its last events 20m ago", "Error in audit plugin"},
-	"silent": {func(w *world) { w.report.Receiver.Sources[0].LastPost = clitest.Now.Add(-2 * time.Hour) }, Problem, linkEvents, "cp-1: it sent its last events 120m ago", "webhook-config --apiserver cp-1"},
+	"quiet":  {func(w *world) { w.report.Receiver.Sources[0].LastPost = clitest.Now.Add(-10 * time.Minute) }, Warning, linkEvents, "cp-1: it sent its last events 10m ago", "Error in audit plugin"},
+	"silent": {func(w *world) { w.report.Receiver.Sources[0].LastPost = clitest.Now.Add(-time.Hour) }, Problem, linkEvents, "cp-1: it sent its last events 60m ago", "webhook-config --apiserver cp-1"},
 	"stranger": {func(w *world) {
 		w.report.Receiver.Sources = append(w.report.Receiver.Sources, manifests.ReceiverStateSource{APIServer: "old", LastPost: clitest.Now})
 	}, Warning, linkEvents, "old: it sends events, and is not in receiver.apiServers", "add it"},
@@ -334,9 +334,10 @@ func TestCertificatesOfAnOldReport(t *testing.T) {
 	w := newWorld(t)
 	harms["old report"].harm(w)
 	harms["not placed"].harm(w)
-	harms["ends"].harm(w)
+	harms["forward dropped"].harm(w)
+	w.end("trail-apiserver-cp-1", day, false)
 	bad, _ := w.findings()
-	if n := len(slices.DeleteFunc(bad, func(f Finding) bool { return f.Link != linkCertificates })); n != 1 {
+	if n := len(slices.DeleteFunc(bad, func(f Finding) bool { return f.Link != linkCertificates && f.Link != linkForwarding })); n != 1 {
 		t.Errorf("%d findings of certificates: %q", n, bad)
 	}
 }
@@ -347,15 +348,32 @@ func TestCertificates(t *testing.T) {
 	old := used(clitest.Now, "02", "00")
 	old[1].LastPost = clitest.Now.Add(-settles)
 	w.report.Receiver.Sources[1].Certificates = old
-	w.report.Receiver.Sources[0].Certificates = nil // a receiver that does not tell
-	w.end(manifests.IntakeCAName, soon, false)
-	w.end(manifests.ServerCertName, overdue, false)
+	delete(w.certs.Data, manifests.CertificatesAPIServer+"cp-1") // a manager that does not tell
+	w.end(manifests.IntakeCAName, 90*day, false)
+	w.end(manifests.ServerCertName, 30*day, false) // it is renewed now
 	if bad, err := w.findings(); err != nil || len(bad) > 0 {
 		t.Errorf("found %q, %v", bad, err)
 	}
 	d := &doctor{namespace: "audit"}
 	if got := d.webhookConfig("--rotate-ca"); got != "kubectl trail webhook-config --operator-namespace audit --rotate-ca" {
 		t.Error(got)
+	}
+}
+
+func TestCertificatesThatMayNotBeRead(t *testing.T) {
+	w := newWorld(t)
+	maps := 0
+	w.Refuse = func(object any) error {
+		if _, ok := object.(*corev1.ConfigMap); ok {
+			if maps++; maps == 3 { // after those that several links need
+				return apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "", errors.New("raw"))
+			}
+		}
+		return nil
+	}
+	bad, err := w.findings()
+	if err != nil || len(bad) != 1 || bad[0].State != Unchecked || bad[0].Subject != manifests.CertificatesName {
+		t.Errorf("found %q, %v", bad, err)
 	}
 }
 

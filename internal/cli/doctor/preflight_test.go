@@ -155,6 +155,7 @@ func TestPreflight(t *testing.T) {
 		"other key":         {func(f *files) { f.webhook.Key = f.ca.Key }, 1, "are not a pair"},
 		"of another CA":     {func(f *files) { f.webhook.Cert, f.webhook.Key = foreign.webhook.Cert, foreign.webhook.Key }, 1, "issued by another CA"},
 		"open":              {func(f *files) { f.mode = 0o644 }, 0, "others than its owner may use it (mode 0644)"},
+		"open to a group":   {func(f *files) { f.mode = 0o640 }, 0, "others than its owner may use it (mode 0640)"},
 		"other address": {func(f *files) {
 			f.cluster.Objects[0].(*corev1.ConfigMap).Data[manifests.InstallationReceiverURL] = "https://10.0.0.1:8443"
 		}, 1, "the receiver of this installation is at 10.0.0.1:8443"},
