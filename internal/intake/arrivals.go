@@ -95,18 +95,22 @@ func classOf(e *auditevent.Event) int {
 
 // seen is what is remembered of one API server.
 type seen struct {
-	certificates []receiverstatus.SourceCertificate // the one used last first
+	lastPost     time.Time
+	written      time.Time                          // when its history was
+	certificates []receiverstatus.SourceCertificate // the one used last first; none before its first POST since the start
 	calls        map[receiverstatus.Class]receiverstatus.Calls
 	stages       map[string]int64
 	probes       []receiverstatus.Probe // the newest last
 	probed       map[receiverstatus.Class]time.Time
 }
 
+func newSeen() *seen {
+	return &seen{calls: map[receiverstatus.Class]receiverstatus.Calls{}, stages: map[string]int64{}, probed: map[receiverstatus.Class]time.Time{}}
+}
+
 // note adds what a POST brought.
 func (s *seen) note(a *arrivals, at time.Time) {
-	if s.calls == nil {
-		s.calls, s.stages, s.probed = map[receiverstatus.Class]receiverstatus.Calls{}, map[string]int64{}, map[receiverstatus.Class]time.Time{}
-	}
+	s.lastPost = at
 	for i, n := range a.calls {
 		if n.count > 0 {
 			class := receiverstatus.Classes[i]
@@ -142,7 +146,7 @@ func (s *seen) probe(c probeCall, at time.Time) {
 // source is what the status API tells of it.
 func (s *seen) source(of source) receiverstatus.Source {
 	r := receiverstatus.Source{
-		Cluster: of.cluster, APIServer: of.apiServer, LastPost: s.certificates[0].LastPost,
+		Cluster: of.cluster, APIServer: of.apiServer, LastPost: s.lastPost,
 		Certificates: slices.Clone(s.certificates), Calls: maps.Clone(s.calls), Stages: maps.Clone(s.stages), Probed: maps.Clone(s.probed),
 	}
 	for _, p := range s.probes {

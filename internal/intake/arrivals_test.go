@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/trail-operator/trail-operator/internal/auditevent"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/spool"
 )
 
 func TestClassOf(t *testing.T) {
@@ -97,6 +99,84 @@ func TestArrivals(t *testing.T) {
 	probes := r.handler.Sources()[0].Probes
 	if len(probes) != receiverstatus.MaxProbes || probes[len(probes)-1].ID != fmt.Sprint(3*receiverstatus.MaxProbes-1) {
 		t.Errorf("%+v", probes)
+	}
+}
+
+// What an API server sends is known after a restart: else it would seem never to
+// have sent what it sent a minute before.
+func TestArrivalsSurviveRestart(t *testing.T) {
+	const manager = "system:serviceaccount:trail-operator-system:trail-operator-manager"
+	s := newMemorySpool()
+	start := func(at time.Time) *running {
+		r := run(t, s, func(o *Options) { o.Clock.(*clocktesting.FakePassiveClock).SetTime(at) })
+		r.handler.Configure(account, false, manager)
+		return r
+	}
+	first := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	r := start(first)
+	r.send(list(
+		call("1", "anna", "get", "pods", "Metadata"),
+		call(receiverstatus.ProbeAuditID("a", receiverstatus.ClassWrite), manager, "patch", "configmaps", "Metadata"),
+	), 200)
+	r.clock.SetTime(first.Add(historyInterval / 2))
+	r.send(list(call("2", "anna", "get", "secrets", "Metadata")), 200) // too soon to be written
+	if n := s.documents(historyPrefix); n != 1 {
+		t.Fatalf("%d documents", n)
+	}
+
+	second := first.Add(time.Hour)
+	r = start(second)
+	if got := r.handler.Sources(); len(got) != 0 {
+		t.Errorf("before it has posted: %+v", got)
+	}
+	r.send(list(call("3", "anna", "create", "pods", "Metadata")), 200)
+	got := r.handler.Sources()
+	want := []receiverstatus.Source{{
+		Cluster: account, APIServer: "cp-1", LastPost: second, Certificates: got[0].Certificates,
+		Calls: map[receiverstatus.Class]receiverstatus.Calls{
+			receiverstatus.ClassRead:  {Last: first},
+			receiverstatus.ClassWrite: {Count: 1, Last: second},
+		},
+		Stages: map[string]int64{"ResponseComplete": 1},
+		Probes: []receiverstatus.Probe{{ID: "a", First: first, Classes: []receiverstatus.Class{"write"}}},
+		Probed: map[receiverstatus.Class]time.Time{"write": first},
+	}}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+
+	// What a wrong clock has written is not believed, nor what cannot be read.
+	if err := s.Commit(spool.Set(historyPrefix+account+"/cp-2", []byte("{"))); err != nil {
+		t.Fatal(err)
+	}
+	var known sources
+	if err := known.load(s, first.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	of := known.seen[source{account, "cp-1"}]
+	if of == nil || len(known.seen) != 1 || len(of.calls)+len(of.probes)+len(of.probed) != 0 || of.lastPost.After(first) {
+		t.Errorf("%+v", of)
+	}
+}
+
+// No more API servers are remembered than there is room for, on the volume either.
+func TestHistoryIsBounded(t *testing.T) {
+	s := newMemorySpool()
+	var known sources
+	if err := known.load(s, time.Unix(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 * maxSources {
+		if err := s.Commit(known.posted(source{account, fmt.Sprint(i)}, "", &arrivals{}, time.Unix(int64(i), 0))...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var again sources
+	if err := again.load(s, time.Unix(9999, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if again.seen[source{account, fmt.Sprint(3*maxSources - 1)}] == nil || len(again.seen) != maxSources || s.documents(historyPrefix) != maxSources {
+		t.Errorf("%d are known, %d documents", len(again.seen), s.documents(historyPrefix))
 	}
 }
 

@@ -80,6 +80,8 @@ func (m *memorySpool) Commit(ops ...spool.Op) error {
 	}
 	for _, op := range ops {
 		switch have := m.docs[op.Key]; {
+		case !op.Expect && op.Value == nil:
+			delete(m.docs, op.Key)
 		case !op.Expect:
 			m.docs[op.Key] = bytes.Clone(op.Value)
 		case !bytes.Equal(have, op.Value) || (have == nil) != (op.Value == nil):
@@ -111,6 +113,12 @@ func (m *memorySpool) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
+}
+
+// documents is the number of those whose keys have a prefix.
+func (m *memorySpool) documents(prefix string) (n int) {
+	_ = m.Scan(prefix, func(string, []byte) error { n++; return nil })
+	return n
 }
 
 // content is what a spool holds.

@@ -13,6 +13,9 @@ type source struct{ cluster, apiServer string }
 
 func (s source) String() string { return s.cluster + "/" + s.apiServer }
 
+// key is that of its history.
+func (s source) key() string { return historyPrefix + s.String() }
+
 // identify returns who posts, or the status and the sentence of the refusal.
 // The path must say what the certificate says, so that no API server writes
 // in the name of another.

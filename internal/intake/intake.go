@@ -78,7 +78,7 @@ type settings struct {
 }
 
 // New returns a handler that answers 503 until Configure is called. It reads
-// what is in quarantine from the spool.
+// what is in quarantine, and what is known of API servers, from the spool.
 func New(o Options) (*Handler, error) {
 	if o.MemoryBytes == 0 {
 		o.MemoryBytes = DefaultMemoryBytes
@@ -95,7 +95,7 @@ func New(o Options) (*Handler, error) {
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
 	h.quarantine.dropped = func(n int) { m.dropped.Add(float64(n)) }
-	return h, h.quarantine.load(o.Spool)
+	return h, errors.Join(h.quarantine.load(o.Spool), h.sources.load(o.Spool, o.Clock.Now()))
 }
 
 // Configure says which account's API servers are served, whether the bodies of
@@ -170,7 +170,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err == nil:
 		h.full.Store(false)
 		body.copy.Commit()
-		h.sources.posted(from, pki.Fingerprint(r.TLS.PeerCertificates[0]), &what, h.o.Clock.Now())
+		if ops := h.sources.posted(from, pki.Fingerprint(r.TLS.PeerCertificates[0]), &what, h.o.Clock.Now()); len(ops) > 0 {
+			if err := h.o.Spool.Commit(ops...); err != nil { // again in a minute
+				h.o.Log.V(1).Info("What is known of an API server could not be written", "source", from.String(), "cause", err.Error())
+			}
+		}
 		failpoint.Hit("intake/before-answer")
 		answer(http.StatusOK, "")
 	case errors.As(err, &cut):

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
+	"github.com/trail-operator/trail-operator/internal/spool"
 )
 
 // maxSources bounds the API servers that are remembered: the one that has been
@@ -21,7 +22,8 @@ type sources struct {
 	seen map[source]*seen
 }
 
-func (s *sources) posted(from source, certificate string, what *arrivals, at time.Time) {
+// posted notes a POST. It returns what is to be written about it.
+func (s *sources) posted(from source, certificate string, what *arrivals, at time.Time) (ops []spool.Op) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.seen == nil {
@@ -30,24 +32,25 @@ func (s *sources) posted(from source, certificate string, what *arrivals, at tim
 	of, known := s.seen[from]
 	if !known {
 		if len(s.seen) >= maxSources {
-			s.forget()
+			ops = append(ops, spool.Delete(s.forget().key()))
 		}
-		of = &seen{}
+		of = newSeen()
 		s.seen[from] = of
 	}
 	of.used(certificate, at.UTC())
 	of.note(what, at.UTC())
+	return append(ops, of.due(from.key(), at.UTC())...)
 }
 
 // forget forgets the one that has been silent longest.
-func (s *sources) forget() {
-	var oldest source
+func (s *sources) forget() (oldest source) {
 	for k, u := range s.seen {
-		if o, ok := s.seen[oldest]; !ok || u.certificates[0].LastPost.Before(o.certificates[0].LastPost) {
+		if o, ok := s.seen[oldest]; !ok || u.lastPost.Before(o.lastPost) {
 			oldest = k
 		}
 	}
 	delete(s.seen, oldest)
+	return oldest
 }
 
 // used notes the certificate of a POST, and puts it first.
@@ -63,7 +66,9 @@ func (s *sources) list() []receiverstatus.Source {
 	defer s.mu.Unlock()
 	list := make([]receiverstatus.Source, 0, len(s.seen))
 	for k, of := range s.seen {
-		list = append(list, of.source(k))
+		if len(of.certificates) > 0 {
+			list = append(list, of.source(k))
+		}
 	}
 	slices.SortFunc(list, func(a, b receiverstatus.Source) int {
 		return cmp.Or(cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.APIServer, b.APIServer))

@@ -30,8 +30,9 @@ var Classes = [...]Class{ClassRead, ClassWrite, ClassSecret, ClassSession, Class
 type Calls struct {
 	Count int64 `json:"count"`
 	// Bodies of them came at the levels Request and RequestResponse.
-	Bodies int64     `json:"bodies"`
-	Last   time.Time `json:"last"`
+	Bodies int64 `json:"bodies"`
+	// Last may be before the receiver was started; Count is 0 then.
+	Last time.Time `json:"last"`
 }
 
 // Probe is what arrived of a few harmless calls that the manager has made one

@@ -91,7 +91,7 @@ type Source struct {
 	Calls  map[Class]Calls  `json:"calls,omitempty"`
 	Stages map[string]int64 `json:"stages,omitempty"`
 	// Probes are the newest of which it has sent something, the newest last, at
-	// most MaxProbes.
+	// most MaxProbes. Like Probed, they may have come before the receiver was started.
 	Probes []Probe `json:"probes,omitempty"`
 	// Probed is when a call of a probe last arrived, by its class.
 	Probed map[Class]time.Time `json:"probed,omitempty"`
