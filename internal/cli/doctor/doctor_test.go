@@ -161,6 +161,10 @@ var harms = map[string]struct {
 	"small policy": {func(w *world) {
 		w.trails = append(w.trails, broken("shop", "narrow", v1alpha1.ConditionReceiving, v1alpha1.ReasonPolicyTooSmall, "Reads are missing.", metav1.ConditionFalse))
 	}, Problem, linkPolicy, "do not record what is selected by shop/narrow", "kubectl trail audit-policy"},
+	"less than all": {func(w *world) {
+		w.trails = append(w.trails, broken("shop", "all", v1alpha1.ConditionReceiving, v1alpha1.ReasonConfigurationInForce,
+			"The receiver records this generation from position 7 on. The API server cp-1 sends no reads, which this trail selects.", metav1.ConditionTrue))
+	}, Warning, linkPolicy, "The API server cp-1 sends no reads", "on purpose"},
 	"no trail":   {func(w *world) { w.trails = nil }, Warning, linkTrails, "there is no trail", "docs/kinds/trail.md"},
 	"bad bucket": {trouble("bucket", v1alpha1.ConditionBucketReady, v1alpha1.ReasonAccessDenied, metav1.ConditionFalse), Problem, linkTrails, "shop/bucket: BucketReady is False (AccessDenied): The bucket may not be used with the credentials in the Secret bucket.", "kubectl trail status bucket -n shop"},
 	"delivery":   {trouble("late", v1alpha1.ConditionDelivering, v1alpha1.ReasonClockSkew, metav1.ConditionFalse), Problem, linkTrails, "Delivering is False (ClockSkew)", "status late"},

@@ -146,6 +146,12 @@ func (w *webhookFile) call(ctx context.Context) Finding {
 		switch resp.StatusCode {
 		case http.StatusMethodNotAllowed: // only after it has checked certificate and path
 			return Finding{State: OK, Link: linkReceiver, Message: "it answers, and knows the certificate"}
+		case http.StatusUnauthorized:
+			f.Message = "it refuses the certificate in the file, which was replaced or has expired"
+			return f
+		case http.StatusForbidden:
+			f.Message = "the certificate in the file is that of another API server or cluster than its address"
+			return f
 		case http.StatusServiceUnavailable:
 			return Finding{State: Warning, Link: linkReceiver, Message: "it has no configuration yet", Next: "wait until it is ready: kubectl trail doctor"}
 		}

@@ -33,6 +33,7 @@ const (
 type census struct {
 	seen, suspended, deleting, settling int
 	narrow                              []string // trails for which the audit policy is too small
+	lesser                              string   // what a trail says that takes what comes, and does not get all
 	recording                           int
 	findings                            []Finding
 }
@@ -109,6 +110,12 @@ func (d *doctor) policy(c *census) []Finding {
 			Next: "put the standard policy in place, which serves every trail: `kubectl trail audit-policy`; their lines below say what is missing",
 		}}
 	}
+	if c.lesser != "" {
+		return []Finding{{
+			State: Warning, Link: linkPolicy, Message: c.lesser,
+			Next: "nothing, if you left these calls out on purpose; else put the standard policy in place: `kubectl trail audit-policy`",
+		}}
+	}
 	if c.recording == 0 {
 		return []Finding{{State: Unchecked, Link: linkPolicy, Message: "no trail records that could miss anything"}}
 	}
@@ -139,8 +146,12 @@ func (d *doctor) count(c *census, t *v1alpha1.Trail) {
 	}
 	bad := d.conditions(t)
 	if len(bad) == 0 {
-		if meta.IsStatusConditionTrue(t.Status.Conditions, v1alpha1.ConditionReceiving) {
+		receiving := meta.FindStatusCondition(t.Status.Conditions, v1alpha1.ConditionReceiving)
+		if receiving != nil && receiving.Status == metav1.ConditionTrue {
 			c.recording++
+			if at := strings.Index(receiving.Message, "The API server"); at >= 0 { // see Receiving in docs/kinds/trail.md
+				c.lesser = receiving.Message[at:]
+			}
 		}
 		return
 	}
