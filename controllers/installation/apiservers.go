@@ -171,44 +171,69 @@ func (p *pass) connect(a *apiServer) (err error) {
 	return err
 }
 
-// conclude notes that the API server uses its new certificate alone. Those that it
-// has replaced are refused from then on.
+// conclude notes that the API server uses its new certificate alone. Those that
+// it has replaced are refused from then on, or as soon as that is asked for.
 func (p *pass) conclude(ctx context.Context, a *apiServer) error {
-	if !a.settled() {
-		nobodyWaits := len(a.Replaced) == 0 && p.authority.Next == nil
-		if nobodyWaits || !p.usesAlone(ctx, a) {
+	own := pki.Fingerprint(a.leaf)
+	if !a.settled() && (len(a.Replaced) > 0 || p.authority.Next != nil) { // else nobody waits for it
+		used, others := p.uses(ctx, a)
+		switch {
+		case used && len(others) == 0:
+			a.Settled = own
+			p.log.Info("An API server uses its new certificate", "apiServer", a.name)
+		case p.asked[manifests.RevokePrefix+manifests.CertificatesAPIServer+a.name] == own:
+			// Nobody is waited for.
+		case used:
+			p.notes = append(p.notes, stillUsed(a, others))
+			return nil
+		default:
 			return nil
 		}
-		p.log.Info("An API server uses its new certificate", "apiServer", a.name)
 	}
 	if err := p.refuse(ctx, a.Replaced); err != nil {
 		return err
 	}
-	a.Settled, a.Replaced = pki.Fingerprint(a.leaf), nil
+	a.Replaced = nil
 	return nil
 }
 
-// usesAlone reports whether the API server has posted with its certificate, and
-// for a while with no other. All times are of the receiver's clock.
-func (p *pass) usesAlone(ctx context.Context, a *apiServer) bool {
+// stillUsed says that the API server is not the only one to post under its name.
+func stillUsed(a *apiServer, others []string) string {
+	if slices.ContainsFunc(a.Replaced, func(c *x509.Certificate) bool { return slices.Contains(others, pki.Fingerprint(c)) }) {
+		return fmt.Sprintf("The API server %s uses its new certificate, and the old certificate is still used, too: it is refused ten minutes after its last use. "+
+			"Was it stolen? `kubectl trail webhook-config --revoke --apiserver %s` refuses it at once.", a.name, a.name)
+	}
+	return fmt.Sprintf("The API server %s uses its new certificate, and one is still used that the manager has not kept. "+
+		"Was it stolen? `kubectl trail webhook-config --rotate-ca --revoke` refuses it at once, with all others of the old CA.", a.name)
+}
+
+// uses reports whether the API server has posted with its certificate, and the
+// fingerprints of the others with which somebody has posted as it for a while
+// before. All times are of the receiver's clock.
+func (p *pass) uses(ctx context.Context, a *apiServer) (own bool, others []string) {
 	s := p.status(ctx)
 	if s == nil {
-		return false
+		return false, nil
 	}
 	i := slices.IndexFunc(s.Intake.Sources, func(s receiverstatus.Source) bool {
 		return s.Cluster == p.in.Account && s.APIServer == a.name
 	})
 	if i < 0 {
-		return false
+		return false, nil
 	}
-	used, own := s.Intake.Sources[i].Certificates, pki.Fingerprint(a.leaf)
-	n := slices.IndexFunc(used, func(c receiverstatus.SourceCertificate) bool { return c.SHA256 == own })
+	used, name := s.Intake.Sources[i].Certificates, pki.Fingerprint(a.leaf)
+	n := slices.IndexFunc(used, func(c receiverstatus.SourceCertificate) bool { return c.SHA256 == name })
 	if n < 0 {
-		return false
+		return false, nil
 	}
 	quiet := used[n].LastPost.Add(-p.settle)
 	if s.Started.After(quiet) {
-		return false // what happened before is not known
+		return false, nil // what happened before is not known
 	}
-	return !slices.ContainsFunc(used, func(c receiverstatus.SourceCertificate) bool { return c.SHA256 != own && c.LastPost.After(quiet) })
+	for _, c := range used {
+		if c.SHA256 != name && c.LastPost.After(quiet) {
+			others = append(others, c.SHA256)
+		}
+	}
+	return true, others
 }

@@ -148,11 +148,11 @@ func (p *pass) newCA() (manifests.CA, error) {
 
 // begin begins the rotation of the CA that was asked for. The receiver trusts
 // both from then on. A CA that has expired leaves at once: nobody accepts what
-// it has issued any more.
+// it has issued any more. So does one that is revoked: nobody shall.
 func (p *pass) begin(ctx context.Context) error {
 	a := *p.authority
 	switch expired := pki.Expired(a.Current.Leaf, p.now); {
-	case a.Next != nil && expired:
+	case a.Next != nil && (expired || p.asked[manifests.RevokePrefix+manifests.CertificatesCA] == pki.Fingerprint(a.Next.Leaf)):
 		a = manifests.Authority{Current: *a.Next}
 	case a.Next != nil || p.asked[manifests.RotatePrefix+manifests.CertificatesCA] != pki.Fingerprint(a.Current.Leaf):
 		return nil
@@ -337,6 +337,9 @@ func (p *pass) result() *Certificates {
 // tell writes down what the command line needs to ask for a rotation.
 func (p *pass) tell(ctx context.Context) error {
 	data := map[string]string{manifests.CertificatesCA: pki.Fingerprint(p.authority.Current.Leaf)}
+	if next := p.authority.Next; next != nil {
+		data[manifests.CertificatesNextCA] = pki.Fingerprint(next.Leaf)
+	}
 	if r := p.in.Certificates().Rotation; r != "" {
 		p.notes = append(p.notes, r)
 	}
@@ -352,7 +355,9 @@ func (p *pass) tell(ctx context.Context) error {
 		}
 	}
 	told := maps.Clone(p.asked)
-	maps.DeleteFunc(told, func(key, _ string) bool { return strings.HasPrefix(key, manifests.RotatePrefix) })
+	maps.DeleteFunc(told, func(key, _ string) bool {
+		return strings.HasPrefix(key, manifests.RotatePrefix) || strings.HasPrefix(key, manifests.RevokePrefix)
+	})
 	if maps.Equal(told, data) {
 		return nil
 	}

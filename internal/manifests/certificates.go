@@ -203,12 +203,19 @@ const (
 	// the name of an API server hold the fingerprints of what is current.
 	CertificatesCA        = "ca"
 	CertificatesAPIServer = "apiserver."
+	// CertificatesNextCA is the one that takes the place of the current CA; there
+	// is none when that is not under way.
+	CertificatesNextCA = "ca.next"
 	// CertificatesRotation is a sentence on what is under way.
 	CertificatesRotation = "rotation"
 	// RotatePrefix before one of the former keys asks for its rotation. The value
 	// is the fingerprint of what is to be replaced, so that asking twice is
 	// asking once.
 	RotatePrefix = "rotate."
+	// RevokePrefix before one of those that can be rotated asks to refuse at once
+	// what it has taken the place of, used or not. The value is the fingerprint of
+	// what stays: the certificate of an API server, or the next CA.
+	RevokePrefix = "revoke."
 )
 
 // Certificates builds the manager's part of the ConfigMap.

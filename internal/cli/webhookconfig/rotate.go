@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -35,12 +36,32 @@ func (o *options) replaceCertificate(ctx context.Context, cl client.Client) erro
 	if err := o.until(ctx, cl, func(data map[string]string) bool { return data[key] != old }); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(o.streams.ErrOut, "A new certificate was issued for the API server %s. Put this file in place and restart that API server. "+
-		"The old certificate is refused once it has not been used for ten minutes.\n", o.apiServer)
+	next := "The old certificate is refused once it has not been used for ten minutes."
+	if o.revoke {
+		next = ""
+	}
+	_, err = fmt.Fprintln(o.streams.ErrOut, strings.TrimSpace(fmt.Sprintf("A new certificate was issued for the API server %s. "+
+		"Put this file in place and restart that API server. %s", o.apiServer, next)))
 	return err
 }
 
-// replaceCA asks the manager for another CA and waits until it has begun.
+// revokeCertificates asks the manager to refuse those that the one with this
+// fingerprint has taken the place of.
+func (o *options) revokeCertificates(ctx context.Context, cl client.Client, fingerprint string) error {
+	cm, err := o.certificates(ctx, cl)
+	if err != nil {
+		return err
+	}
+	if err := o.write(ctx, cl, cm, manifests.RevokePrefix+manifests.CertificatesAPIServer+o.apiServer, fingerprint); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.streams.ErrOut, "Warning: what the certificate in this file has taken the place of is refused in about two minutes. "+
+		"If the API server %s uses any of that, it loses events from then on: put this file in place and restart it now.\n", o.apiServer)
+	return err
+}
+
+// replaceCA asks the manager for another CA and waits until it has begun, and
+// with --revoke until it is the only one.
 func (o *options) replaceCA(ctx context.Context) error {
 	cl, err := o.cluster.Client()
 	if err != nil {
@@ -50,20 +71,41 @@ func (o *options) replaceCA(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var rotation string
-	err = o.until(ctx, cl, func(data map[string]string) bool {
-		rotation = data[manifests.CertificatesRotation]
-		return rotation != "" || data[manifests.CertificatesCA] != old
-	})
-	if err != nil {
+	var last map[string]string
+	replaced := func(data map[string]string) bool { last = data; return data[manifests.CertificatesCA] != old }
+	begun := func(data map[string]string) bool { return replaced(data) || data[manifests.CertificatesNextCA] != "" }
+	if err := o.until(ctx, cl, begun); err != nil {
 		return err
+	}
+	if next := last[manifests.CertificatesNextCA]; o.revoke && next != "" {
+		return o.revokeCA(ctx, cl, next, replaced)
 	}
 	_, err = fmt.Fprintf(o.streams.ErrOut, `The new CA has begun. %s
 In about two minutes there is a new certificate for each API server. For one after the other:
   (umask 077; kubectl trail webhook-config --apiserver NAME > webhook.kubeconfig)
 Put the file in place and restart that API server. The old CA is refused when all of them have used nothing else for ten minutes.
 How far it is: kubectl -n %s get configmap %s -o jsonpath='{.data.%s}'
-`, rotation, o.operatorNamespace, manifests.CertificatesName, manifests.CertificatesRotation)
+`, last[manifests.CertificatesRotation], o.operatorNamespace, manifests.CertificatesName, manifests.CertificatesRotation)
+	return err
+}
+
+// revokeCA asks the manager to end with the old CA, and waits for that.
+func (o *options) revokeCA(ctx context.Context, cl client.Client, next string, done func(data map[string]string) bool) error {
+	cm, err := o.certificates(ctx, cl)
+	if err != nil {
+		return err
+	}
+	if err := o.write(ctx, cl, cm, manifests.RevokePrefix+manifests.CertificatesCA, next); err != nil {
+		return err
+	}
+	if err := o.until(ctx, cl, done); err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(o.streams.ErrOut, `Warning: the old CA and everything that it has issued are refused in about two minutes.
+Each API server that has no file of the new CA loses events from then on. For each of them, now:
+  (umask 077; kubectl trail webhook-config --apiserver NAME > webhook.kubeconfig)
+Put the file in place and restart that API server.
+`)
 	return err
 }
 
@@ -78,12 +120,18 @@ func (o *options) ask(ctx context.Context, cl client.Client, key string) (finger
 	if fingerprint == "" {
 		return "", nil
 	}
+	return fingerprint, o.write(ctx, cl, cm, manifests.RotatePrefix+key, fingerprint)
+}
+
+// write writes a request into the ConfigMap of certificates.
+func (o *options) write(ctx context.Context, cl client.Client, cm *corev1.ConfigMap, key, fingerprint string) error {
 	asked := cm.DeepCopy()
-	asked.Data[manifests.RotatePrefix+key] = fingerprint
-	if err := cl.Patch(ctx, asked, client.MergeFrom(cm)); err != nil {
-		return "", kube.Request{Verb: "patch", Resource: "configmaps", Namespace: o.operatorNamespace, Name: manifests.CertificatesName}.Explain(err)
+	if asked.Data == nil {
+		asked.Data = map[string]string{}
 	}
-	return fingerprint, nil
+	asked.Data[key] = fingerprint
+	err := cl.Patch(ctx, asked, client.MergeFrom(cm))
+	return kube.Request{Verb: "patch", Resource: "configmaps", Namespace: o.operatorNamespace, Name: manifests.CertificatesName}.Explain(err)
 }
 
 // until waits for the manager.

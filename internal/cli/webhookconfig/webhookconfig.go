@@ -46,13 +46,23 @@ With --rotate-ca, the manager begins another CA. The receiver trusts both. As so
 as it does, the manager issues new certificates for all API servers: put what this
 command prints for each in place. When every API server uses its new one, the old
 CA and everything that it has issued are refused. Nothing is printed but what to
-do next; the ConfigMap trail-certificates tells how far it is.`
+do next; the ConfigMap trail-certificates tells how far it is.
+
+With --revoke, nobody is waited for: the receiver refuses what was replaced as soon as
+it has its new configuration, in about two minutes. That is for a certificate or a CA
+that was stolen, which somebody goes on using. API servers that use it lose events from
+then on, until they are restarted with their new file. With --apiserver, --revoke refuses
+those that the present certificate has taken the place of; with --rotate, too, also
+the present one, for which another is issued.`
 
 const example = `  # The file for the API server cp-1
   (umask 077; kubectl trail webhook-config --apiserver cp-1 > webhook.kubeconfig)
 
   # The same with another certificate
   (umask 077; kubectl trail webhook-config --rotate --apiserver cp-1 > webhook.kubeconfig)
+
+  # The same, and refuse the old one, which was stolen, at once: restart cp-1 right away
+  (umask 077; kubectl trail webhook-config --rotate --revoke --apiserver cp-1 > webhook.kubeconfig)
 
   # The flags to start it with
   kubectl trail webhook-config --apiserver cp-1 --flags
@@ -69,6 +79,7 @@ type options struct {
 	operatorNamespace string
 	flags             bool
 	rotate, rotateCA  bool
+	revoke            bool
 	files             auditpolicy.Files
 }
 
@@ -76,7 +87,7 @@ type options struct {
 func NewCommand(cluster kube.Cluster, streams genericiooptions.IOStreams, c clock.PassiveClock) *cobra.Command {
 	o := &options{cluster: cluster, streams: streams, clock: c}
 	cmd := &cobra.Command{
-		Use:               "webhook-config --apiserver NAME [--flags | --rotate] | --rotate-ca",
+		Use:               "webhook-config --apiserver NAME [--flags | --rotate] [--revoke] | --rotate-ca [--revoke]",
 		Short:             "Print the audit webhook's kubeconfig, or the flags, for a kube-apiserver",
 		Long:              long,
 		Example:           example,
@@ -98,7 +109,9 @@ func NewCommand(cluster kube.Cluster, streams genericiooptions.IOStreams, c cloc
 	f.BoolVar(&o.flags, "flags", false, "print the flags of kube-apiserver instead")
 	f.BoolVar(&o.rotate, "rotate", false, "have another certificate issued for the API server first")
 	f.BoolVar(&o.rotateCA, "rotate-ca", false, "have another CA take the place of the one that issues the certificates")
+	f.BoolVar(&o.revoke, "revoke", false, "refuse at once what was replaced; API servers that use it lose events until they are restarted with their new file")
 	cmd.MarkFlagsMutuallyExclusive("flags", "rotate", "rotate-ca")
+	cmd.MarkFlagsMutuallyExclusive("flags", "revoke")
 	cmd.MarkFlagsMutuallyExclusive("apiserver", "rotate-ca")
 	f.StringVar(&o.files.Policy, "policy-file", manifests.AuditFiles.Policy, "with --flags: where kube-apiserver finds the audit policy")
 	f.StringVar(&o.files.Kubeconfig, "webhook-file", manifests.AuditFiles.Kubeconfig, "with --flags: where it finds the kubeconfig")
@@ -139,12 +152,14 @@ func (o *options) printKubeconfig(ctx context.Context) error {
 			return err
 		}
 	}
-	kubeconfig, _, err := o.read(ctx, cl)
+	kubeconfig, cert, err := o.read(ctx, cl)
 	if err != nil {
 		return err
 	}
-	_, err = o.streams.Out.Write(kubeconfig)
-	return err
+	if _, err := o.streams.Out.Write(kubeconfig); err != nil || !o.revoke {
+		return err
+	}
+	return o.revokeCertificates(ctx, cl, pki.Fingerprint(cert))
 }
 
 // read reads what the manager has made for the API server.

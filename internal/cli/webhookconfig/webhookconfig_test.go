@@ -93,6 +93,8 @@ func TestErrors(t *testing.T) {
 		"two rotations": {nil, []string{"--rotate", "--rotate-ca"}, "none of the others can be"},
 		"CA of one":     {nil, []string{"--rotate-ca", "--apiserver", "cp-1"}, "none of the others can be"},
 		"rotate what":   {nil, []string{"--rotate"}, "--apiserver is missing"},
+		"revoke flags":  {nil, []string{"--revoke", "--flags", "--apiserver", "cp-1"}, "none of the others can be"},
+		"revoke what":   {nil, []string{"--revoke"}, "--apiserver is missing"},
 		"no manager":    {nil, []string{"--rotate-ca"}, "has not written the ConfigMap trail-certificates"},
 		"nothing to rotate": {
 			[]client.Object{certificates(map[string]string{"ca": "aa"})},
