@@ -14,7 +14,7 @@ import (
 // that are no objects.
 const (
 	typeOfSecrets   = "K8S::core::Secret" //nolint:gosec // a type, not a secret
-	sourceOfSecrets = "core.k8s.io"
+	sourceOfSecrets = "core.k8s.io"       //nolint:gosec // nor is this
 	sourceOfURLs    = "apiserver."
 )
 
