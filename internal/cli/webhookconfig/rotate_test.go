@@ -104,15 +104,24 @@ func TestRotate(t *testing.T) {
 		asked               []string
 	}{
 		"rotate": {
-			[]string{"--rotate"}, "the kubeconfig\n", "once it has not been used for ten minutes", "Warning",
+			[]string{"--rotate"},
+			"the kubeconfig\n",
+			"once it has not been used for ten minutes",
+			"Warning",
 			[]string{`{"data":{"rotate.apiserver.cp-1":"11"}}`},
 		},
 		"and revoke": {
-			[]string{"--rotate", "--revoke"}, "the kubeconfig\n", "Warning: what the certificate", "ten minutes",
+			[]string{"--rotate", "--revoke"},
+			"the kubeconfig\n",
+			"Warning: what the certificate",
+			"ten minutes",
 			[]string{`{"data":{"rotate.apiserver.cp-1":"11"}}`, `{"data":{"revoke.apiserver.cp-1":"FINGERPRINT"}}`},
 		},
 		"revoke": {
-			[]string{"--revoke"}, "the old kubeconfig\n", "loses events from then on", "A new certificate",
+			[]string{"--revoke"},
+			"the old kubeconfig\n",
+			"loses events from then on",
+			"A new certificate",
 			[]string{`{"data":{"revoke.apiserver.cp-1":"FINGERPRINT"}}`},
 		},
 	} {
