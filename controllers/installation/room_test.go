@@ -1,111 +1,54 @@
 package installation
 
 import (
-	"errors"
+	"bytes"
 	"strings"
 	"testing"
 
 	"github.com/trail-operator/trail-operator/internal/manifests"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
+	"github.com/trail-operator/trail-operator/internal/record"
 )
 
-// fill has a tenant put trails of every size into one shard, and let them grow,
-// until nothing more fits.
-func fill(t *testing.T, p *Publisher, shard int) {
-	t.Helper()
-	with := func(trail receiverconfig.Trail, token int) receiverconfig.Trail {
-		trail.Destination.SessionToken = strings.Repeat("x", token)
-		return trail
+func TestFits(t *testing.T) {
+	name, other := receiverconfig.TrailFile("u"), receiverconfig.TrailFile("other")
+	of := func(n int) []byte { return bytes.Repeat([]byte("x"), n) }
+	// full is a shard in which a file of n bytes is all that is left room for.
+	full := func(present []byte) map[string][]byte {
+		return map[string][]byte{name: present, other: of(manifests.MaxSecretData - len(name) - len(other) - len(present))}
 	}
-	put := func(trail receiverconfig.Trail) bool {
-		err := p.Put(t.Context(), trail)
-		if err != nil && !errors.Is(err, ErrTooLarge) {
-			t.Fatal(err)
-		}
-		return err == nil
-	}
-	i := 1_000_000
-	for _, size := range []int{400_000, 120_000, 30_000, 5_000, 0} {
-		for {
-			for i++; manifests.ReceiverShard(numbered(i).UID, false) != shard; i++ {
+	running := receiverconfig.Trail{UID: "u", Generation: 1, ARN: strings.Repeat("a", 2*ownRoom)}
+	stopped, changed := running, running
+	stopped.Generation, stopped.Suspended, stopped.Deleting = 2, true, true
+	changed.Generation, changed.Suspended, changed.ARN = 2, true, running.ARN+"more"
+	for title, tc := range map[string]struct {
+		files        map[string][]byte
+		raw          []byte
+		organization bool
+		want         bool
+	}{
+		"it becomes smaller":                  {full(of(9 * ownRoom)), of(8 * ownRoom), false, true},
+		"it grows within what each may have":  {full(of(10)), of(ownRoom), false, true},
+		"it grows beyond that":                {full(of(10)), of(ownRoom + 1), false, false},
+		"it only stops":                       {full(record.MustJSON(running)), record.MustJSON(stopped), false, true},
+		"it stops and something else changes": {full(record.MustJSON(running)), record.MustJSON(changed), false, false},
+		"even the room for stops is used": {
+			map[string][]byte{name: of(10), other: of(manifests.MaxSecretData + stopRoom - len(name) - len(other) - 10)}, of(11), false, false,
+		},
+		"a tenant's is as large as may be": {nil, of(maxTenantTrail), false, true},
+		"a tenant's is larger":             {nil, of(maxTenantTrail + 1), false, false},
+		"an organization's may be larger":  {nil, of(maxTenantTrail + 1), true, true},
+		"a new one takes what others may need": {
+			map[string][]byte{other: of(manifests.MaxSecretData - len(name) - len(other) - ownRoom)}, of(10), true, true,
+		},
+		"a new one takes a byte more": {
+			map[string][]byte{other: of(manifests.MaxSecretData - len(name) - len(other) - ownRoom + 1)}, of(10), true, false,
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			if got := fits(tc.files, &change{uid: "u", organization: tc.organization, raw: tc.raw}); got != tc.want {
+				t.Errorf("it fits: %v, want %v", got, tc.want)
 			}
-			if !put(with(numbered(i), size)) {
-				break
-			}
-			for n := size + 3_000; n < size+20_000 && put(with(numbered(i), n)); n += 3_000 {
-			}
-		}
-	}
-}
-
-// TestTenantsFillAShard: what a tenant does keeps nobody else's trail from
-// being changed, stopped and deleted.
-func TestTenantsFillAShard(t *testing.T) {
-	s := newSecrets(t)
-	p := newPublisher(t, s)
-	small, large, organization := numbered(1), numbered(2), numbered(3)
-	shard := manifests.ReceiverShard(small.UID, false)
-	for i := 4; manifests.ReceiverShard(large.UID, false) != shard; i++ {
-		large = numbered(i)
-	}
-	large.Destination.CA = make([]byte, 20_000)
-	organization.Name, organization.Namespace = "audit", ""
-	for _, trail := range []receiverconfig.Trail{small, large, organization} {
-		if err := p.Put(t.Context(), trail); err != nil {
-			t.Fatal(err)
-		}
-	}
-	fill(t, p, shard)
-	if n := manifests.DataSize(s.get(t, manifests.ReceiverShardName(shard)).Data); n > manifests.MaxSecretData || n < manifests.MaxSecretData/4 {
-		t.Fatalf("the shard holds %d bytes", n)
-	}
-
-	for _, trail := range []receiverconfig.Trail{small, organization} {
-		trail.Generation++
-		trail.Destination.SessionToken = strings.Repeat("t", 2_000)
-		if err := p.Put(t.Context(), trail); err != nil {
-			t.Errorf("%s, a longer token: %v", trail.Name, err)
-		}
-	}
-	organization.Destination.CA = make([]byte, 60_000)
-	if err := p.Put(t.Context(), organization); err != nil {
-		t.Errorf("an OrganizationTrail: %v", err)
-	}
-	for _, trail := range []receiverconfig.Trail{small, large, organization} {
-		for _, stop := range []func(){func() { trail.Suspended = true }, func() { trail.Deleting = true }} {
-			stop()
-			trail.Generation = 123456789
-			if err := p.Put(t.Context(), trail); err != nil {
-				t.Errorf("%s cannot be stopped: %v", trail.UID, err)
-			}
-		}
-		if err := p.Remove(t.Context(), trail.UID); err != nil {
-			t.Errorf("%s cannot go: %v", trail.UID, err)
-		}
-	}
-	s.whole(t)
-}
-
-// TestStaysInItsShard: a file that is in another shard than it would begin in
-// now is changed and removed there.
-func TestStaysInItsShard(t *testing.T) {
-	s := newSecrets(t)
-	p := newPublisher(t, s)
-	trail := numbered(1)
-	if err := p.Put(t.Context(), trail); err != nil {
-		t.Fatal(err)
-	}
-	trail.Name, trail.Namespace = "audit", "" // begins elsewhere
-	if err := p.Put(t.Context(), trail); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.whole(t); len(got) != 1 || len(s.get(t, manifests.ReceiverShardName(manifests.ReceiverShard(trail.UID, false))).Data) != 1 {
-		t.Errorf("%v are stored", got)
-	}
-	if err := p.Remove(t.Context(), trail.UID); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.whole(t); len(got) != 0 {
-		t.Errorf("%v are stored", got)
+		})
 	}
 }
