@@ -148,7 +148,7 @@ func mustParse(t *testing.T, der []byte) *x509.Certificate {
 
 // TestEnsureAtOnce: two managers that start at once end with one installation.
 func TestEnsureAtOnce(t *testing.T) {
-	c := fresh(t, "at-once")
+	c := fresh(t, "ensure-at-once")
 	c.Account = ""
 	const managers = 4
 	var wg sync.WaitGroup

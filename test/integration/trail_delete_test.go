@@ -112,14 +112,19 @@ func TestFinalizerRemovedByHand(t *testing.T) {
 	}
 	gone(t, trail)
 	start(t, e)
+	looks := 0
 	eventually(t, func() string {
+		// It is missed twice, a minute apart, before it is ended.
+		if looks++; looks%50 == 0 && looks < 350 {
+			e.clock.step(61 * time.Second)
+		}
 		if l := e.receiver.trail(uid); l == nil || !l.Deleting {
 			return "the order to stop"
 		}
 		return ""
 	})
 	e.receiver.set(uid, func(s *receiverstatus.Trail) { s.Flushed = true })
-	looks := 0
+	looks = 0
 	eventually(t, func() string {
 		// The manager may have swept with the status of before: it sweeps once
 		// a minute, and gives up waiting only after ten.

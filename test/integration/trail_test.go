@@ -177,14 +177,15 @@ func TestManagerRestart(t *testing.T) {
 	stop := start(t, e)
 	trail := create(t, tenant(t, "restart"))
 	condition(t, trail, "Ready", "True Recording")
-	generation := e.receiver.loaded.Config.Generation
 	stop()
-	start(t, e)
+	generation := e.receiver.loaded.Config.Generation // nobody polls any more
+	stop = start(t, e)
 	update(t, trail, func(t *v1alpha1.Trail) { t.Spec.Delivery.MaxFileAgeSeconds = 60 })
 	condition(t, trail, "Ready", "True Recording")
 	eventually(t, func() string {
 		return cmp.Diff([]string{"CreateTrail", "StartLogging", "UpdateTrail"}, e.receiver.recorded(string(trail.UID)))
 	})
+	stop()
 	if got := e.receiver.loaded.Config.Generation; got <= generation || got > generation+3 {
 		t.Errorf("configuration generation %d after %d", got, generation)
 	}
