@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/controllers"
 	"github.com/trail-operator/trail-operator/internal/managerconfig"
 	"github.com/trail-operator/trail-operator/internal/manifests"
@@ -150,8 +151,10 @@ healthBindAddress: "127.0.0.1:0"
 	t.Cleanup(func() { w.stop() })
 	// The API server is about to be restarted, and a cache that could not be
 	// filled before waits for long.
-	if !mgr.GetCache().WaitForCacheSync(ctx) {
-		t.Fatal("the manager's cache is not filled")
+	for _, kind := range []client.Object{&v1alpha1.Trail{}, &v1alpha1.OrganizationTrail{}, &v1alpha1.EventSelector{}} {
+		if _, err := mgr.GetCache().GetInformer(ctx, kind); err != nil {
+			t.Fatalf("the manager's cache is not filled: %v", err)
+		}
 	}
 }
 
