@@ -139,16 +139,7 @@ healthBindAddress: "127.0.0.1:0"
 		cancel()
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- mgr.Start(ctx) }()
-	w.stop = func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		w.stop = func() {}
-	}
-	t.Cleanup(func() { w.stop() })
+	w.run(ctx, cancel, mgr)
 	// The API server is about to be restarted, and a cache that could not be
 	// filled before waits for long.
 	for _, kind := range []client.Object{&v1alpha1.Trail{}, &v1alpha1.OrganizationTrail{}, &v1alpha1.EventSelector{}} {

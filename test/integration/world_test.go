@@ -21,6 +21,7 @@ import (
 	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
@@ -124,16 +125,21 @@ func (w *world) startManagerWith(config string) {
 		cancel()
 		t.Fatal(err)
 	}
+	w.run(ctx, cancel, mgr)
+}
+
+// run starts a manager, which ends with the test, or with stop before.
+func (w *world) run(ctx context.Context, cancel context.CancelFunc, mgr ctrl.Manager) {
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
 	w.stop = func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Error(err)
+			w.t.Error(err)
 		}
 		w.stop = func() {}
 	}
-	t.Cleanup(func() { w.stop() })
+	w.t.Cleanup(func() { w.stop() })
 }
 
 // startReceiver runs a receiver whose folder follows the Secrets, as a kubelet
