@@ -89,7 +89,7 @@ func TestForwardHangs(t *testing.T) {
 	for i := range 40 {
 		r.send(strings.Replace(large, `"a"`, fmt.Sprintf(`"%d"`, i), 1), 200)
 	}
-	if took := time.Since(began); took > 15*time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("40 POSTs took %v", took)
 	}
 	if got := f.Status(); got.Dropped == 0 || got.WaitingBytes > receiverconfig.MinForwardQueueBytes || got.Dropped+int64(got.Waiting) != 40 {

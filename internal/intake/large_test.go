@@ -40,9 +40,11 @@ func (l *listReader) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// heap returns the bytes of live and not yet collected objects.
+// heap returns the bytes of the objects that the last garbage collection found alive.
+// What waits for the next one is not counted: how much that is depends on the load
+// of the machine.
 func heap() uint64 {
-	s := []runtimemetrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	s := []runtimemetrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	runtimemetrics.Read(s)
 	return s[0].Value.Uint64()
 }
