@@ -58,6 +58,12 @@ var buckets atomic.Int64
 // newWorld starts a receiver that kills itself at each of kills, one a start.
 func newWorld(t *testing.T, dataDir string, flags []string, kills ...string) *world {
 	t.Helper()
+	return newWorldWith(t, dataDir, flags, func(*world) {}, kills...)
+}
+
+// newWorldWith does so with another configuration than that of the one trail.
+func newWorldWith(t *testing.T, dataDir string, flags []string, configure func(*world), kills ...string) *world {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience+soak())
 	t.Cleanup(cancel)
 	w := &world{t: t, ctx: ctx, dir: t.TempDir(), kills: kills}
@@ -83,6 +89,7 @@ func newWorld(t *testing.T, dataDir string, flags []string, kills ...string) *wo
 	if w.bucket, err = open(w.trail().Destination); err != nil {
 		t.Fatal(err)
 	}
+	configure(w)
 	if err := errors.Join(w.in.Write(), w.bucket.CreateBucket(ctx)); err != nil {
 		t.Fatal(err)
 	}
