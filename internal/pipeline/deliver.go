@@ -49,7 +49,8 @@ type deliverer struct {
 	store       objectstore.Store
 	destination receiverconfig.Destination
 	proof       proof
-	failures    int // in a row
+	failures    int // in a row, without anything delivered between them
+	conflicts   int // the same
 	files       map[string]bool
 }
 
@@ -289,6 +290,11 @@ func (d *deliverer) send(ctx context.Context, prefix string, confirm func(e *out
 				if err := d.conflict(ctx, e); err != nil {
 					return err
 				}
+				// A store that has something under each new key, or keeps other
+				// bytes than it is sent, gets no new key at once, for ever.
+				if d.conflicts++; d.conflicts > 1 {
+					return err
+				}
 			case errors.Is(err, upload.ErrDamaged):
 				if err := d.lose(ctx, e); err != nil {
 					return err
@@ -353,6 +359,7 @@ func (d *deliverer) confirmLog(e *outbox.Entry, since time.Time) error {
 		return err
 	}
 	failpoint.Hit("upload/after-commit")
+	d.failures, d.conflicts = 0, 0
 	d.gone(e)
 	return nil
 }

@@ -173,6 +173,7 @@ func (d *deliverer) confirmDigest(e *outbox.Entry, _ time.Time) error {
 		return err
 	}
 	failpoint.Hit("digest/after-confirm")
+	d.failures, d.conflicts = 0, 0
 	d.mu.Lock()
 	d.pending.digests--
 	d.mu.Unlock()

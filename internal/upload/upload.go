@@ -35,18 +35,23 @@ var (
 	// ErrDamaged says that the file on the volume is missing or is not what was committed.
 	ErrDamaged = errors.New("the file on the volume is damaged")
 
-	errVolume = errors.New("a file on the volume cannot be opened")
+	errVolume    = errors.New("a file on the volume cannot be opened")
+	errNotStored = errors.New("the server confirmed an object that it does not have")
 )
 
 // Send stores the file at path under the entry's key, protected as asked, and returns when the
 // bucket has it: also when an earlier try, whose answer was lost, had stored it;
 // stored is then when that was, by the server's clock, and zero otherwise.
 // It takes at most two minutes and what the file needs at 256 KiB a second.
-// Errors are ErrConflict, ErrDamaged, or others, which pass with time.
+// Errors are ErrConflict, also for an object that the server has stored a part
+// of, ErrDamaged, or others, which pass with time.
 func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry, asked Protection) (stored time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience+time.Duration(e.Size/floorRate)*time.Second)
 	defer cancel()
 	err = create(ctx, store, files, path, e, asked)
+	if err == nil {
+		return stored, confirm(ctx, store, e)
+	}
 	exists := errors.Is(err, objectstore.ErrExists)
 	if !exists && !errors.Is(err, ErrDamaged) {
 		return stored, err
@@ -106,6 +111,27 @@ func check(f io.ReadSeeker, e *outbox.Entry) (sum [32]byte, err error) {
 		return sum, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return sum, nil
+}
+
+// confirm looks at an object whose create was answered with success. There are
+// servers, and things in front of servers, that say so and have stored a part of
+// it, or nothing. Who may not look has to believe them.
+func confirm(ctx context.Context, store objectstore.Store, e *outbox.Entry) error {
+	if failpoint.Mutation("upload-confirm") {
+		return nil
+	}
+	info, err := store.Head(ctx, e.Key)
+	switch {
+	case errors.Is(err, objectstore.ErrAccessDenied):
+		return nil
+	case errors.Is(err, objectstore.ErrNotExist):
+		return &objectstore.Error{Op: objectstore.OpPut, Err: errNotStored}
+	case err != nil:
+		return err
+	case info.Size != e.Size:
+		return ErrConflict // the key cannot be used again
+	}
+	return nil
 }
 
 // compare decides whether the object under the entry's key is ours: nil,
