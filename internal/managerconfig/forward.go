@@ -19,10 +19,13 @@ const (
 	defaultForwardQueue   = 1 << 30 // bytes
 )
 
-// Intake says what becomes of audit events besides being recorded.
+// Intake says where audit events come from besides the webhook of API servers,
+// and what becomes of them besides being recorded.
 type Intake struct {
 	// ForwardTo is a second receiver of what API servers send.
 	ForwardTo ForwardTo `json:"forwardTo,omitempty"`
+	// Tail lets tails of audit logs post.
+	Tail Tail `json:"tail,omitempty"`
 }
 
 // ForwardTo is a webhook receiver such as Falco, for clusters whose API servers

@@ -55,6 +55,8 @@ type Config struct {
 	// RefusedCertificates are client certificates that others have taken the place
 	// of, by the hex SHA-256 of their DER: they are refused, whoever issued them.
 	RefusedCertificates []string `json:"refusedCertificates,omitempty"`
+	// Tail lets tails of audit logs post; nil when there are none.
+	Tail *Tail `json:"tail,omitempty"`
 	// Kinds is the numbered discovery snapshot that names custom kinds.
 	Kinds Kinds `json:"kinds"`
 	// Files maps each other file of the folder to the hex SHA-256 of its bytes.

@@ -38,8 +38,8 @@ func ParseTrail(raw []byte) (Trail, error) {
 
 // RecoverConfig reads what the installation cannot tell of a receiver.json that
 // ParseConfig refuses, because another version has written it or somebody has
-// changed it: the generation, the kinds and the second receiver, each if it is
-// valid.
+// changed it: the generation, the kinds, the second receiver and whether there are
+// tails, each if it is valid.
 func RecoverConfig(raw []byte) Config {
 	var c Config
 	_ = json.Unmarshal(raw, &c) // it goes on after a value of another type
@@ -47,7 +47,11 @@ func RecoverConfig(raw []byte) Config {
 	if to != nil && to.validate() != nil {
 		to = nil
 	}
-	return Config{Generation: max(c.Generation, 0), Kinds: c.Kinds, ForwardTo: to}
+	tail := c.Tail
+	if tail != nil && tail.validate() != nil {
+		tail = nil
+	}
+	return Config{Generation: max(c.Generation, 0), Kinds: c.Kinds, ForwardTo: to, Tail: tail}
 }
 
 // RecoverTrail reads what it knows of the file of a trail that ParseTrail
@@ -86,6 +90,11 @@ func (c *Config) validate() error {
 	}
 	if c.ForwardTo != nil {
 		if err := c.ForwardTo.validate(); err != nil {
+			return err
+		}
+	}
+	if c.Tail != nil {
+		if err := c.Tail.validate(); err != nil {
 			return err
 		}
 	}
