@@ -103,6 +103,8 @@ type Delivery struct {
 	Expired   int64 `json:"expired"`   // records
 	Damaged   int64 `json:"damaged"`   // records of files that the volume lost
 	Bytes     int64 `json:"bytes"`
+	// LastLoss is when Expired or Damaged last grew.
+	LastLoss *time.Time `json:"lastLoss,omitempty"`
 	// Hours holds the bytes of each of the last 24 hours, by hour since 1970.
 	Hours        map[int64]int64  `json:"hours,omitempty"`
 	LastDelivery *time.Time       `json:"lastDelivery,omitempty"`

@@ -93,15 +93,6 @@ type installation struct {
 	key    *signing.PrivateKey
 }
 
-// account counts the items of chunks up to Position.
-type account struct {
-	Position    spool.Position `json:"position"`
-	Accepted    int64          `json:"accepted"`
-	Skipped     int64          `json:"skipped"`
-	Quarantined int64          `json:"quarantined"`
-	Damaged     int64          `json:"damaged"` // chunks
-}
-
 // New returns a pipeline without trails. Apply gives it some; Run works.
 func New(o Options) (*Pipeline, error) {
 	p := &Pipeline{Options: o, wake: make(chan struct{}, 1), trails: map[string]*trail{}, started: o.Clock.Now()}
@@ -112,7 +103,7 @@ func New(o Options) (*Pipeline, error) {
 	if _, err := outbox.Load(o.Spool, accountKey, &p.account); err != nil {
 		return nil, err
 	}
-	p.accountRaw, p.stored = raw, p.account
+	p.accountRaw, p.stored = raw, p.account.clone()
 	removed, err := outbox.RemoveOthers(o.FS, o.Dir, o.Spool.UUID())
 	if err != nil {
 		return nil, err

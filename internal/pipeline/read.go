@@ -37,17 +37,7 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 	if err != nil {
 		return err
 	}
-	if n > p.account.Position {
-		p.account.Position = n
-		if damaged {
-			p.account.Damaged++
-		}
-		if c.Kind == spool.KindAudit {
-			p.account.Accepted += int64(c.Items)
-		}
-		p.account.Skipped += int64(c.Skipped)
-		p.account.Quarantined += int64(c.Quarantined)
-	}
+	p.account.take(n, c, damaged, now)
 	for _, t := range due {
 		if t.resting() {
 			continue // it failed on this chunk and starts again from its cursor
@@ -121,10 +111,7 @@ func (p *Pipeline) damaged(ctx context.Context, d spool.Damaged, trails []*trail
 			t.position = max(t.position, d.Position)
 		}
 	}
-	if d.Position > p.account.Position {
-		p.account.Position = d.Position
-		p.account.Damaged++
-	}
+	p.account.lose(d.Position, p.Clock.Now())
 	return nil
 }
 
@@ -160,7 +147,7 @@ func (p *Pipeline) storeCursors(trails []*trail) error {
 		done = append(done, func() {
 			p.accountRaw = raw
 			p.mu.Lock()
-			p.stored = p.account
+			p.stored = p.account.clone()
 			p.mu.Unlock()
 		})
 	}

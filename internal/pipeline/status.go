@@ -14,10 +14,13 @@ func (p *Pipeline) Status() receiverstatus.Status {
 	defer p.mu.Unlock()
 	s := receiverstatus.Status{
 		Started: p.started.UTC(), Generation: p.generation, ConfigError: p.configErr,
-		Spool: receiverstatus.Spool{UUID: p.Spool.UUID(), Tail: uint64(p.Spool.Tail()), Bytes: p.Spool.Usage(), Damaged: p.stored.Damaged},
+		Spool: receiverstatus.Spool{
+			UUID: p.Spool.UUID(), Tail: uint64(p.Spool.Tail()), Bytes: p.Spool.Usage(), Damaged: p.stored.Damaged, LastDamage: p.stored.LastDamage,
+		},
 		Intake: receiverstatus.Intake{
 			Received: p.stored.Accepted + p.stored.Skipped + p.stored.Quarantined,
 			Accepted: p.stored.Accepted, Skipped: p.stored.Skipped, Quarantined: p.stored.Quarantined,
+			Accounts: p.stored.Sources.list(), AccountedTo: uint64(p.stored.Position),
 		},
 		Trails: make([]receiverstatus.Trail, 0, len(p.trails)),
 	}
@@ -54,6 +57,6 @@ func (t *trail) status() receiverstatus.Trail {
 		DeliveredBytes: d.state.Bytes, DeliveredBytesDay: day, PendingFiles: d.pending.files,
 		LastAttempt: d.lastAttempt(), LastDelivery: d.state.LastDelivery, LastObject: d.state.LastObject, DeliveryError: d.failed,
 		LastDigest: d.state.LastDigest, DigestError: d.digest,
-		ClockSkewSeconds: int64(d.skew.Seconds()), Head: d.state.Head,
+		ClockSkewSeconds: int64(d.skew.Seconds()), Head: d.state.Head, LastLoss: d.state.LastLoss,
 	}
 }

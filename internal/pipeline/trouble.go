@@ -50,7 +50,8 @@ func (d *deliverer) lose(ctx context.Context, e *outbox.Entry) error {
 	if err != nil {
 		return err
 	}
-	if err := d.update(func(s *outbox.Delivery) { s.Damaged += e.Count }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
+	now := d.t.p.Clock.Now().UTC()
+	if err := d.update(func(s *outbox.Delivery) { s.Damaged += e.Count; s.LastLoss = &now }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
 		return err
 	}
 	d.gone(e)
@@ -86,7 +87,8 @@ func (d *deliverer) drop(ctx context.Context, e *outbox.Entry) error {
 	if err != nil {
 		return err
 	}
-	if err := d.update(func(s *outbox.Delivery) { s.Expired += e.Count }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
+	now := d.t.p.Clock.Now().UTC()
+	if err := d.update(func(s *outbox.Delivery) { s.Expired += e.Count; s.LastLoss = &now }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
 		return err
 	}
 	d.gone(e)

@@ -53,6 +53,8 @@ type Spool struct {
 	Full  bool   `json:"full"`
 	// Damaged counts chunks that could not be read back, whole or in part.
 	Damaged int64 `json:"damaged"`
+	// LastDamage is when one was last found; nil for never.
+	LastDamage *time.Time `json:"lastDamage,omitempty"`
 }
 
 // Intake counts items since the spool was created, Duplicates since the receiver
@@ -66,7 +68,23 @@ type Intake struct {
 	Sources     []Source `json:"sources"`
 	// Forward is nil when bodies are not forwarded.
 	Forward *Forward `json:"forward,omitempty"`
+	// Accounts count what came from each source, up to the position AccountedTo.
+	// Both are durable: they never go back as long as the spool is the same.
+	Accounts    []SourceAccount `json:"accounts,omitempty"`
+	AccountedTo uint64          `json:"accountedTo,omitempty"`
 }
+
+// SourceAccount counts the items of one source since the spool was created:
+// all stages, also those that make no record, each once however often its POST
+// was sent. At most MaxSourceAccounts are told.
+type SourceAccount struct {
+	Source   string `json:"source"` // as in spool.Chunk
+	Received int64  `json:"received"`
+}
+
+// MaxSourceAccounts is how many sources have an account: the one that has been
+// silent longest loses its own.
+const MaxSourceAccounts = 256
 
 // Forward says what became of the bodies that go to a second receiver, in POSTs
 // since the receiver was started.
@@ -136,6 +154,9 @@ type Trail struct {
 	// ClockSkewSeconds is the store's clock minus ours when it holds files back.
 	ClockSkewSeconds int64        `json:"clockSkewSeconds,omitempty"`
 	Head             *record.Head `json:"head,omitempty"`
+	// LastLoss is when records were last counted as Quarantined or Expired; nil
+	// for never.
+	LastLoss *time.Time `json:"lastLoss,omitempty"`
 }
 
 // Counts account for every record of a trail:
