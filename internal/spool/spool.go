@@ -28,6 +28,9 @@ const (
 	KindAudit Kind = 1
 	// KindOwn: events of our own, as OwnEvent documents.
 	KindOwn Kind = 2
+	// KindReplayed: as KindAudit, out of quarantine. Quarantined counts the items
+	// that are in it no more.
+	KindReplayed Kind = 3
 )
 
 // ID identifies a chunk: a hash of its source and its bytes as received, by which
@@ -43,7 +46,7 @@ type Position uint64
 type Chunk struct {
 	ID       ID
 	Kind     Kind
-	Source   string // <cluster>/<apiserver> of an audit chunk
+	Source   string // <cluster>/<apiserver> of an audit chunk, and /tail behind it when it came from the audit log
 	Received time.Time
 	// Items is the number of items in Data. Data is their concatenation, each
 	// preceded by its length as a uvarint (see AppendItem and Items).
@@ -52,6 +55,12 @@ type Chunk struct {
 	// Skipped and Quarantined count the items of the same stretch of the body
 	// that were left out of Data, so that accounts move with positions.
 	Skipped, Quarantined int
+	// Duplicates counts those that were left out because they had been stored
+	// before in another chunk.
+	Duplicates int
+	// Events are noted in the index of events together with the chunk. They are
+	// not read back.
+	Events []EventKey
 }
 
 // Appended tells what became of one chunk.
@@ -93,6 +102,15 @@ type Spool interface {
 	// ErrConflict, and does nothing, when an Expect operation does not hold.
 	// Commit may use most of the disk reserve; ErrFull means that even that is gone.
 	Commit(ops ...Op) error
+
+	// Noted sets found[i] when keys[i] is in the index of events. It may show
+	// what an Append has noted that has not returned yet.
+	Noted(keys []EventKey, found []bool) error
+	// EventSlots are those that the index has keys of, in their order.
+	EventSlots() ([]EventSlot, error)
+	// ForgetEvents removes the keys of the slots before one from the index. It
+	// may be forgotten with the power.
+	ForgetEvents(before uint32) error
 
 	// Usage is about the number of bytes on disk, with what is kept aside.
 	Usage() int64

@@ -24,6 +24,7 @@ type request struct {
 type stored struct {
 	id      spool.ID
 	encoded []byte
+	events  []spool.EventKey
 }
 
 // encodeBuffers hold stored chunks until the appender has copied them.
@@ -67,9 +68,10 @@ func (s *store) Append(ctx context.Context, chunks []spool.Chunk, ops ...spool.O
 	for i := range chunks {
 		start := len(b)
 		b = appendChunk(b, &chunks[i])
-		r.chunks[i] = stored{id: chunks[i].ID, encoded: b[start:len(b):len(b)]}
+		r.chunks[i] = stored{id: chunks[i].ID, encoded: b[start:len(b):len(b)], events: chunks[i].Events}
+		r.bytes += eventLen * len(chunks[i].Events)
 	}
-	r.bytes = len(b)
+	r.bytes += len(b)
 	return s.submit(ctx, r)
 }
 

@@ -181,7 +181,7 @@ func (s *store) dedupe(g *group, r *request, now time.Duration) (fresh []int, si
 		g.ids[*id] = s.next
 		s.next++
 		fresh = append(fresh, i)
-		size += int64(chunkKeyLen + len(r.chunks[i].encoded) + seenKeyLen + seenLen)
+		size += int64(chunkKeyLen + len(r.chunks[i].encoded) + seenKeyLen + seenLen + eventLen*len(r.chunks[i].events))
 	}
 	return fresh, size
 }
@@ -220,6 +220,9 @@ func (s *store) writeChunk(g *group, c *stored, result *spool.Appended, now time
 	s.filter.add(generation, &c.id)
 	key := appendSeenKey(make([]byte, 0, seenKeyLen), generation, &c.id)
 	if err := g.batch.Set(key, appendSeen(nil, seen{result.Position, now}), nil); err != nil {
+		return err
+	}
+	if err := noteEvents(g.batch, c.events); err != nil {
 		return err
 	}
 	if result.Duplicate {

@@ -13,18 +13,20 @@ import (
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
 
-// A stored chunk is
+// A stored chunk is as follows. Version 2 is written only for what version 1
+// cannot say.
 //
 //	version:1  crc32c:4 (little-endian, of everything behind it)
 //	kind:1  codec:1  id:32
 //	varint  seconds of Received since 1970, uvarint nanoseconds
-//	uvarint Items, Skipped, Quarantined
+//	uvarint Items, Skipped, Quarantined; in version 2 also Duplicates
 //	uvarint length of Source, Source
 //	uvarint length of Data
 //	Data, compressed with the codec, up to the end
 const (
-	chunkVersion = 1
-	codecS2      = 1
+	chunkVersion           = 1
+	chunkVersionDuplicates = 2
+	codecS2                = 1
 
 	chunkChecked = 1 + 4 // what stands before the checked part
 )
@@ -47,8 +49,8 @@ func checkChunk(c *spool.Chunk) error {
 	case len(c.Source) > maxSource:
 		return fmt.Errorf("spool: a source name of %d bytes is over the limit of %d", len(c.Source), maxSource)
 	case !validCounts(c):
-		return fmt.Errorf("spool: a chunk of %d bytes cannot have %d items, %d skipped, %d quarantined",
-			len(c.Data), c.Items, c.Skipped, c.Quarantined)
+		return fmt.Errorf("spool: a chunk of %d bytes cannot have %d items, %d skipped, %d quarantined, %d duplicates",
+			len(c.Data), c.Items, c.Skipped, c.Quarantined, c.Duplicates)
 	}
 	return nil
 }
@@ -56,24 +58,32 @@ func checkChunk(c *spool.Chunk) error {
 // validCounts: an item takes at least the byte of its length.
 func validCounts(c *spool.Chunk) bool {
 	return c.Items >= 0 && c.Items <= len(c.Data) &&
-		c.Skipped >= 0 && c.Skipped <= maxCount && c.Quarantined >= 0 && c.Quarantined <= maxCount
+		c.Skipped >= 0 && c.Skipped <= maxCount && c.Quarantined >= 0 && c.Quarantined <= maxCount &&
+		c.Duplicates >= 0 && c.Duplicates <= maxCount
 }
 
 // encodedBound is the most bytes that appendChunk adds.
 func encodedBound(c *spool.Chunk) int {
-	return chunkChecked + 2 + len(c.ID) + 7*binary.MaxVarintLen64 + len(c.Source) + s2.MaxEncodedLen(len(c.Data))
+	return chunkChecked + 2 + len(c.ID) + 8*binary.MaxVarintLen64 + len(c.Source) + s2.MaxEncodedLen(len(c.Data))
 }
 
 // appendChunk appends the stored form of a chunk that checkChunk accepts.
 func appendChunk(b []byte, c *spool.Chunk) []byte {
 	start := len(b)
-	b = append(b, chunkVersion, 0, 0, 0, 0, byte(c.Kind), codecS2)
+	version := byte(chunkVersion)
+	if c.Duplicates > 0 {
+		version = chunkVersionDuplicates
+	}
+	b = append(b, version, 0, 0, 0, 0, byte(c.Kind), codecS2)
 	b = append(b, c.ID[:]...)
 	b = binary.AppendVarint(b, c.Received.Unix())
 	b = binary.AppendUvarint(b, uint64(c.Received.Nanosecond()))
 	b = binary.AppendUvarint(b, uint64(c.Items))
 	b = binary.AppendUvarint(b, uint64(c.Skipped))
 	b = binary.AppendUvarint(b, uint64(c.Quarantined))
+	if c.Duplicates > 0 {
+		b = binary.AppendUvarint(b, uint64(c.Duplicates))
+	}
 	b = binary.AppendUvarint(b, uint64(len(c.Source)))
 	b = append(b, c.Source...)
 	b = binary.AppendUvarint(b, uint64(len(c.Data)))
@@ -100,8 +110,9 @@ func decodeChunk(b, buf []byte) (*spool.Chunk, error) {
 	if len(b) < chunkChecked+2+len(spool.ID{}) {
 		return nil, errShort
 	}
-	if b[0] != chunkVersion {
-		return nil, fmt.Errorf("it has version %d, this program reads version %d", b[0], chunkVersion)
+	version := b[0]
+	if version != chunkVersion && version != chunkVersionDuplicates {
+		return nil, fmt.Errorf("it has version %d, this program reads versions up to %d", version, chunkVersionDuplicates)
 	}
 	if crc32.Checksum(b[chunkChecked:], castagnoli) != binary.LittleEndian.Uint32(b[1:]) {
 		return nil, errChecksum
@@ -118,11 +129,18 @@ func decodeChunk(b, buf []byte) (*spool.Chunk, error) {
 		return nil, errShort
 	}
 	b = b[w:]
-	var nsec, items, skipped, quarantined, source, size uint64
-	for _, f := range []struct {
-		to  *uint64
-		max uint64
-	}{{&nsec, 999_999_999}, {&items, maxData}, {&skipped, maxCount}, {&quarantined, maxCount}, {&source, maxSource}} {
+	var nsec, items, skipped, quarantined, duplicates, source, size uint64
+	for _, f := range [...]struct {
+		to    *uint64
+		max   uint64
+		since byte // the version
+	}{
+		{&nsec, 999_999_999, 1}, {&items, maxData, 1}, {&skipped, maxCount, 1}, {&quarantined, maxCount, 1},
+		{&duplicates, maxCount, chunkVersionDuplicates}, {&source, maxSource, 1},
+	} {
+		if version < f.since {
+			continue
+		}
 		if *f.to, w = binary.Uvarint(b); w <= 0 {
 			return nil, errShort
 		}
@@ -132,7 +150,7 @@ func decodeChunk(b, buf []byte) (*spool.Chunk, error) {
 		b = b[w:]
 	}
 	c.Received = time.Unix(sec, int64(nsec)).UTC()
-	c.Items, c.Skipped, c.Quarantined = int(items), int(skipped), int(quarantined)
+	c.Items, c.Skipped, c.Quarantined, c.Duplicates = int(items), int(skipped), int(quarantined), int(duplicates)
 	if uint64(len(b)) < source {
 		return nil, errShort
 	}

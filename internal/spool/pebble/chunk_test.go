@@ -33,6 +33,7 @@ func TestChunkRoundTrip(t *testing.T) {
 			Data:        rapid.SliceOfN(rapid.ByteRange(0, 3), 0, 300).Draw(rt, "data"),
 			Skipped:     count.Draw(rt, "skipped"),
 			Quarantined: count.Draw(rt, "quarantined"),
+			Duplicates:  rapid.OneOf(rapid.Just(0), count).Draw(rt, "duplicates"),
 		}
 		copy(want.ID[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(rt, "id"))
 		want.Items = rapid.IntRange(0, len(want.Data)).Draw(rt, "items")
@@ -54,7 +55,13 @@ func TestChunkRoundTrip(t *testing.T) {
 // TestChunkFlips: no single flipped bit and no cut goes unnoticed.
 func TestChunkFlips(t *testing.T) {
 	c := auditChunk(1, 600)
-	b := appendChunk(nil, &c)
+	testFlips(t, appendChunk(nil, &c))
+	c.Duplicates = 7
+	testFlips(t, appendChunk(nil, &c))
+}
+
+func testFlips(t *testing.T, b []byte) {
+	t.Helper()
 	for i := range b {
 		for bit := range 8 {
 			b[i] ^= 1 << bit
@@ -97,6 +104,8 @@ func TestChunkBombs(t *testing.T) {
 func FuzzDecodeChunk(f *testing.F) {
 	for _, size := range []int{0, 1, 3000} {
 		c := auditChunk(uint64(size), size)
+		f.Add(appendChunk(nil, &c))
+		c.Duplicates = 1 + size
 		f.Add(appendChunk(nil, &c))
 	}
 	f.Add([]byte{})

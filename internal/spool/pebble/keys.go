@@ -10,6 +10,7 @@ import (
 //
 //	c <position:8>               a stored chunk (see chunk.go)
 //	d <generation:8> <id:32>     a chunk ID seen lately (see dedupe.go)
+//	e <event key:20>             an event that was stored lately (see events.go)
 //	m log                        last position and receiver uptime
 //	m trimmed                    last position that was trimmed
 //	m uuid                       UUID of the spool
@@ -17,6 +18,7 @@ import (
 const (
 	chunkPrefix = 'c'
 	seenPrefix  = 'd'
+	eventPrefix = 'e'
 	metaPrefix  = 'm'
 	statePrefix = 's'
 )

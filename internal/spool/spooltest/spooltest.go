@@ -51,6 +51,8 @@ func Run(t *testing.T, newVolume func(t *testing.T) *Volume) {
 		"Trim":                  testTrim,
 		"TrimWhileReading":      testTrimWhileReading,
 		"TrimAll":               testTrimAll,
+		"Events":                testEvents,
+		"EventSlots":            testEventSlots,
 		"Full":                  testFull,
 		"Closed":                testClosed,
 		"CloseWaits":            testCloseWaits,
