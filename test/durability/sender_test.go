@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"testing/iotest"
 	"time"
 
 	"github.com/trail-operator/trail-operator/test/testenv"
@@ -138,4 +139,20 @@ func (w *world) post(body []byte) (status int, header http.Header, err error) {
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, resp.Body)
 	return resp.StatusCode, resp.Header, nil
+}
+
+// postHalf sends half of a body, as a connection that is cut does. Nobody is
+// told what became of it.
+func (w *world) postHalf(body []byte) {
+	url := fmt.Sprintf("https://%s/v1/audit/%s/%s", w.address, testenv.Account, testenv.APIServer)
+	half := io.MultiReader(bytes.NewReader(body[:len(body)/2]), iotest.ErrReader(errors.New("cut")))
+	req, err := http.NewRequestWithContext(w.ctx, http.MethodPost, url, half)
+	if err != nil {
+		return
+	}
+	req.ContentLength = int64(len(body))
+	req.Header.Set("Content-Type", "application/json")
+	if resp, err := w.client.Do(req); err == nil {
+		_ = resp.Body.Close()
+	}
 }

@@ -96,12 +96,11 @@ func NewS3Front(s *S3Server, cert *tls.Certificate, choose func(*http.Request) S
 	if cert == nil {
 		f.front.Start()
 	} else {
-		f.front.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		f.front.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			return f.cert, nil
+			return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*f.cert}}, nil
 		}}
-		f.front.TLS.Certificates = []tls.Certificate{*cert}
 		f.front.StartTLS()
 	}
 	f.Endpoint = f.front.URL
