@@ -18,8 +18,9 @@ const (
 	ChunkSize = 4 << 20
 	// bufferSize is what the buffer begins with.
 	bufferSize = 256 << 10
-	// headSize is what is shown of an item that cannot become a record.
-	headSize = 8 << 10
+	// headSize is what is kept of an item that cannot become a record: all of
+	// almost every one.
+	headSize = 256 << 10
 )
 
 // Reasons why a body, or the rest of it, cannot be read.
@@ -291,7 +292,7 @@ func (s *Splitter) rest(why error) error {
 
 // reject begins an item that probably cannot become a record.
 func (s *Splitter) reject(why error) {
-	s.item = Item{Err: why, Head: make([]byte, 0, headSize)}
+	s.item = Item{Err: why}
 	s.rejected.Reset()
 }
 

@@ -14,6 +14,7 @@ type metrics struct {
 	appendSeconds prometheus.Histogram
 	inFlight      prometheus.Gauge
 	dropped       prometheus.Counter
+	replayed      prometheus.Counter
 
 	duplicates atomic.Int64
 }
@@ -43,13 +44,17 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		}),
 		dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "trail_intake_quarantine_dropped_total",
-			Help: "Masked copies of quarantined items that made room for newer ones.",
+			Help: "Copies of quarantined items that made room for newer ones, or were 30 days old.",
+		}),
+		replayed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "trail_intake_replayed_total",
+			Help: "Items out of quarantine that became records, or were skipped for their stage.",
 		}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.items, m.posts, m.bytes, m.appendSeconds, m.inFlight, m.dropped} {
+	for _, c := range []prometheus.Collector{m.items, m.posts, m.bytes, m.appendSeconds, m.inFlight, m.dropped, m.replayed} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}

@@ -73,7 +73,7 @@ func (h *Handler) receive(r *http.Request, from source, set *settings, body *pro
 func (p *post) Item(it *auditevent.Item) error {
 	e := it.Event
 	if e == nil {
-		p.bad.add(it)
+		p.bad.add(it, &p.h.quarantine.vault)
 		return nil
 	}
 	recorded := e.MakesRecord()

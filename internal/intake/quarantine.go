@@ -3,7 +3,10 @@ package intake
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -15,10 +18,15 @@ import (
 
 const (
 	// quarantinePrefix begins the keys of the documents: prefix, milliseconds
-	// since 1970, a dash, and the beginning of a hash.
+	// since 1970, a dash, and the beginning of a hash. sealedPrefix begins those
+	// of the sealed copies.
 	quarantinePrefix = "quarantine/"
-	// maxQuarantined is how many masked copies are kept; the oldest go first.
-	maxQuarantined = 1000
+	sealedPrefix     = "quarantine-sealed/"
+	// maxQuarantined items are kept, which take at most maxQuarantinedBytes,
+	// for quarantinedFor; the oldest go first.
+	maxQuarantined      = 1000
+	maxQuarantinedBytes = 64 << 20
+	quarantinedFor      = 30 * 24 * time.Hour
 	// maxBadItems of a chunk are recorded one by one; the others together.
 	maxBadItems = 100
 )
@@ -29,6 +37,7 @@ type badItem struct {
 	length int64
 	sum    [sha256.Size]byte
 	masked string
+	sealed []byte // the whole, nil when it is too long
 }
 
 // badItems are those of one chunk.
@@ -38,13 +47,17 @@ type badItems struct {
 	otherLength int64 // of those that are not in items
 }
 
-func (b *badItems) add(it *auditevent.Item) {
+func (b *badItems) add(it *auditevent.Item, v *vault) {
 	b.count++
 	if len(b.items) == maxBadItems {
 		b.otherLength += it.Length
 		return
 	}
-	b.items = append(b.items, badItem{it.Err.Error(), it.Length, it.Sum, mask(it.Head)})
+	bad := badItem{reason: it.Err.Error(), length: it.Length, sum: it.Sum, masked: mask(it.Head)}
+	if it.Length == int64(len(it.Head)) {
+		bad.sealed = v.seal(it.Head, &it.Sum)
+	}
+	b.items = append(b.items, bad)
 }
 
 func (b *badItems) reset() { *b = badItems{items: b.items[:0]} }
@@ -58,6 +71,10 @@ type quarantined struct {
 	SHA256 string    `json:"sha256"`
 	// Copy is the item's beginning with all its values masked.
 	Copy string `json:"copy"`
+	// Sealed is the size of the sealed copy, 0 when there is none.
+	Sealed int64 `json:"sealed,omitempty"`
+	// Replayed is when the item became a record after all.
+	Replayed *time.Time `json:"replayed,omitempty"`
 }
 
 // details of an EventQuarantined record.
@@ -68,24 +85,72 @@ type details struct {
 	SHA256 string `json:"sha256,omitempty"`
 	// Items is the number of items that one record stands for.
 	Items int `json:"items,omitempty"`
+	// QuarantineID is by what it is shown and replayed.
+	QuarantineID string `json:"quarantineID,omitempty"`
 }
 
 // quarantine keeps the documents bounded.
 type quarantine struct {
+	vault     vault
+	replaying sync.Mutex // is held while one is taken out
+
 	mu      sync.Mutex
-	keys    []string        // oldest first
+	kept    []keptItem      // oldest first
+	bytes   int64           // of all kept
 	known   map[string]bool // hashes of keys
-	dropped func(int)       // counts those that made room
+	dropped func(int)       // counts those that had to go
+}
+
+// keptItem is one document, and its sealed copy.
+type keptItem struct {
+	key        string // without quarantinePrefix
+	bytes      int64
+	replayable bool
+}
+
+// at is when the item was received.
+func (k keptItem) at() time.Time {
+	at, _, _ := strings.Cut(k.key, "-")
+	ms, _ := strconv.ParseInt(at, 10, 64) // one that is none is old
+	return time.UnixMilli(ms)
 }
 
 // load reads which documents there are.
 func (q *quarantine) load(s spool.Spool) error {
 	q.known = map[string]bool{}
-	return s.Scan(quarantinePrefix, func(key string, _ []byte) error {
-		q.keys = append(q.keys, key)
+	return s.Scan(quarantinePrefix, func(key string, value []byte) error {
+		var doc quarantined
+		_ = json.Unmarshal(value, &doc) // one that is damaged is listed as such
+		key = strings.TrimPrefix(key, quarantinePrefix)
+		q.kept = append(q.kept, keptItem{key, int64(len(value)) + doc.Sealed, doc.Sealed > 0 && doc.Replayed == nil})
+		q.bytes += int64(len(value)) + doc.Sealed
 		q.known[hashOf(key)] = true
 		return nil
 	})
+}
+
+// overdue takes what has to go out of the list. q.mu is held.
+func (q *quarantine) overdue(now time.Time) (old []keptItem) {
+	n := 0
+	for bytes := q.bytes; n < len(q.kept) && (len(q.kept)-n > maxQuarantined || bytes > maxQuarantinedBytes ||
+		now.Sub(q.kept[n].at()) > quarantinedFor); n++ {
+		bytes -= q.kept[n].bytes
+	}
+	old = slices.Clone(q.kept[:n])
+	q.kept = q.kept[n:]
+	for _, k := range old {
+		q.bytes -= k.bytes
+		delete(q.known, hashOf(k.key))
+	}
+	return old
+}
+
+// forget are the operations that remove documents.
+func forget(old []keptItem) (ops []spool.Op) {
+	for _, k := range old {
+		ops = append(ops, spool.Delete(quarantinePrefix+k.key), spool.Delete(sealedPrefix+k.key))
+	}
+	return ops
 }
 
 func hashOf(key string) string { return key[strings.LastIndexByte(key, '-')+1:] }
@@ -103,15 +168,18 @@ func (q *quarantine) prepare(id spool.ID, source string, now time.Time, bad *bad
 			Time: now, Details: record.MustJSON(d),
 		}))
 	}
-	documents := map[string][]byte{}
-	var keys []string
+	var fresh []keptItem
+	documents := map[string][2][]byte{} // and sealed copies
 	for i, b := range bad.items {
-		sum := hex.EncodeToString(b.sum[:])
-		add(fmt.Sprint(i), details{Source: source, Reason: b.reason, Length: b.length, SHA256: sum})
 		hash := sha256.Sum256(fmt.Appendf(id[:len(id):len(id)], "/%d", i))
-		key := fmt.Sprintf("%s%013d-%x", quarantinePrefix, now.UnixMilli(), hash[:8])
-		keys = append(keys, key)
-		documents[key] = record.MustJSON(quarantined{now.UTC(), source, b.reason, b.length, sum, b.masked})
+		key := fmt.Sprintf("%013d-%x", now.UnixMilli(), hash[:8])
+		sum := hex.EncodeToString(b.sum[:])
+		add(fmt.Sprint(i), details{Source: source, Reason: b.reason, Length: b.length, SHA256: sum, QuarantineID: itemID(key)})
+		document := record.MustJSON(quarantined{
+			Time: now.UTC(), Source: source, Reason: b.reason, Length: b.length, SHA256: sum, Copy: b.masked, Sealed: int64(len(b.sealed)),
+		})
+		documents[key] = [2][]byte{document, b.sealed}
+		fresh = append(fresh, keptItem{key, int64(len(document) + len(b.sealed)), len(b.sealed) > 0})
 	}
 	if others := bad.count - len(bad.items); others > 0 {
 		add("others", details{Source: source, Reason: "more items of the same body", Length: bad.otherLength, Items: others})
@@ -120,26 +188,28 @@ func (q *quarantine) prepare(id spool.ID, source string, now time.Time, bad *bad
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var ops []spool.Op
-	var added []string
-	for _, key := range keys {
-		if hash := hashOf(key); !q.known[hash] {
-			q.known[hash] = true
-			added = append(added, key)
-			ops = append(ops, spool.Set(key, documents[key]))
+	var added []keptItem
+	for _, k := range fresh {
+		hash := hashOf(k.key)
+		if q.known[hash] {
+			continue
+		}
+		q.known[hash] = true
+		q.bytes += k.bytes
+		added = append(added, k)
+		document := documents[k.key]
+		ops = append(ops, spool.Set(quarantinePrefix+k.key, document[0]))
+		if k.replayable {
+			ops = append(ops, spool.Set(sealedPrefix+k.key, document[1]))
 		}
 	}
-	q.keys = append(q.keys, added...)
-	old := append([]string(nil), q.keys[:max(0, len(q.keys)-maxQuarantined)]...)
-	q.keys = q.keys[len(old):]
-	for _, key := range old {
-		delete(q.known, hashOf(key))
-		ops = append(ops, spool.Delete(key))
-	}
-	return c, ops, func(err error) { q.done(err, added, old) }
+	q.kept = append(q.kept, added...)
+	old := q.overdue(now)
+	return c, append(ops, forget(old)...), func(err error) { q.done(err, added, old) }
 }
 
 // done undoes what prepare noted, if the spool did not take it.
-func (q *quarantine) done(err error, added, old []string) {
+func (q *quarantine) done(err error, added, old []keptItem) {
 	if err == nil {
 		q.dropped(len(old))
 		return
@@ -147,18 +217,18 @@ func (q *quarantine) done(err error, added, old []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	gone := map[string]bool{}
-	for _, key := range added {
-		gone[key] = true
-		delete(q.known, hashOf(key))
+	for _, k := range added {
+		gone[k.key] = true
 	}
-	keys := append([]string(nil), old...)
-	for _, key := range old {
-		q.known[hashOf(key)] = true
-	}
-	for _, key := range q.keys {
-		if !gone[key] {
-			keys = append(keys, key)
+	kept := slices.Concat(old, q.kept)
+	q.kept, q.bytes = nil, 0
+	for _, k := range kept {
+		if gone[k.key] {
+			delete(q.known, hashOf(k.key))
+			continue
 		}
+		q.kept = append(q.kept, k)
+		q.bytes += k.bytes
+		q.known[hashOf(k.key)] = true
 	}
-	q.keys = keys
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
 
@@ -83,7 +85,10 @@ func TestManyBadItemsOfOneBody(t *testing.T) {
 
 func TestMask(t *testing.T) {
 	for in, want := range map[string]string{
-		`{"auditID": "abc", "stage":"Panic","x":{"password":12.5,"name":["a",true]}}`: `{"auditID":"*","stage":"*","*":{"*":?,"name":["*",?]}}`,
+		`{"auditID": "abc", "stage":"Panic","x":{"password":12.5,"name":["a",true]}}`:                                              `{"auditID":"*","stage":"Panic","*":{"*":?,"name":["*",?]}}`,
+		`{"kind":"Event","auditID":"8a1f2e8c-0000-4000-8000-0123456789ab","verb":"get","stageTimestamp":"2026-11-21T04:00:00.5Z"}`: `{"kind":"Event","auditID":"8a1f2e8c-0000-4000-8000-0123456789ab","verb":"get","stageTimestamp":"2026-11-21T04:00:00.5Z"}`,
+		`{"verb":"hunter2","level":"get","requestObject":{"auditID":"8a1f2e8c-0000-4000-8000-0123456789ab"}}`:                      `{"verb":"*","level":"*","requestObject":{"auditID":"*"}}`,
+		`{"verb":5,"get":"Panic","stage","Panic"}`:                                                                                 `{"verb":?,"*":"*","*","*"}`,
 		`hunter2`:                     `?`,
 		`"hunter2`:                    `"*`,
 		`{"name":"a\"hunter2","b`:     `{"name":"*","*`,
@@ -109,7 +114,10 @@ func FuzzMask(f *testing.F) {
 	for k := range shownKeys {
 		names = append(names, k)
 	}
-	allowed := regexp.MustCompile(`^([][{}:,?]|"\*"?|"(` + strings.Join(names, "|") + `)")*$`)
+	values := `[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?Z|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|` +
+		`None|Metadata|Request|RequestResponse|RequestReceived|ResponseStarted|ResponseComplete|Panic|Event|EventList|` +
+		`get|list|watch|create|update|patch|delete|deletecollection|proxy|connect|head|post|put|options|audit\.k8s\.io/v[0-9]+((alpha|beta)[0-9]+)?`
+	allowed := regexp.MustCompile(`^([][{}:,?]|"\*"?|"(` + strings.Join(names, "|") + "|" + values + `)")*$`)
 	f.Fuzz(func(t *testing.T, in string) {
 		if got := mask([]byte(in)); !allowed.MatchString(got) {
 			t.Fatalf("%q gives %q", in, got)
@@ -129,13 +137,60 @@ func TestQuarantineKeepsOrderAfterFailure(t *testing.T) {
 		}
 		done(nil)
 	}
-	before := append([]string(nil), q.keys...)
+	before, bytes := slices.Clone(q.kept), q.bytes
 	_, ops, done := q.prepare(spool.ID{1: 0xff}, "s", at.Add(time.Hour), bad)
-	if len(ops) != 2 || ops[1].Key != before[0] || ops[1].Value != nil {
+	if len(ops) != 3 || ops[1].Key != quarantinePrefix+before[0].key || ops[1].Value != nil || ops[2].Key != sealedPrefix+before[0].key {
 		t.Fatalf("%+v", ops)
 	}
 	done(errors.New("no"))
-	if diff := cmp.Diff(before, q.keys); diff != "" || len(q.known) != maxQuarantined {
+	if diff := cmp.Diff(before, q.kept, cmp.AllowUnexported(keptItem{})); diff != "" || len(q.known) != maxQuarantined || q.bytes != bytes {
 		t.Fatal(diff)
+	}
+}
+
+// TestQuarantineIsBoundedByBytesAndAge: also when nothing new comes.
+func TestQuarantineIsBoundedByBytesAndAge(t *testing.T) {
+	s := newMemorySpool()
+	r := run(t, s)
+	large := strings.Repeat("x", 200<<10)
+	for n := range 25 {
+		r.clock.SetTime(r.clock.Now().Add(time.Second))
+		var items []string
+		for i := range 15 {
+			items = append(items, fmt.Sprintf(`"%d %d %s"`, n, i, large))
+		}
+		r.send(list(items...), 200)
+	}
+	var kept receiverstatus.KeptStatus
+	r.handler.CountQuarantined(&kept)
+	var sum int64
+	if err := s.Scan("quarantine", func(key string, value []byte) error {
+		if key != vaultDocument {
+			sum += int64(len(value))
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if kept.ItemBytes > maxQuarantinedBytes || kept.ItemBytes < maxQuarantinedBytes*9/10 || kept.ItemBytes != sum || kept.Replayable != kept.Items {
+		t.Errorf("%+v, %d bytes are stored", kept, sum)
+	}
+	dropped := testutil.ToFloat64(r.handler.metrics.dropped)
+	if int(dropped)+kept.Items != 25*15 {
+		t.Errorf("%v were dropped", dropped)
+	}
+	again := run(t, s) // a restart
+	var after receiverstatus.KeptStatus
+	again.handler.CountQuarantined(&after)
+	if diff := cmp.Diff(kept, after); diff != "" {
+		t.Error(diff)
+	}
+	again.clock.SetTime(r.clock.Now().Add(quarantinedFor + time.Hour))
+	if err := again.handler.ForgetQuarantined(); err != nil {
+		t.Fatal(err)
+	}
+	again.handler.CountQuarantined(&after)
+	if n := s.documents("quarantine/") + s.documents(sealedPrefix); n != 0 || after != (receiverstatus.KeptStatus{}) {
+		t.Errorf("%d documents are left, %+v", n, after)
 	}
 }

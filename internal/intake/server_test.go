@@ -138,6 +138,9 @@ func run(t testing.TB, s spool.Spool, change ...func(*Options)) *running {
 	if r.handler, err = New(o); err != nil {
 		t.Fatal(err)
 	}
+	if err := r.handler.Unlock([]byte("the installation's key")); err != nil {
+		t.Fatal(err)
+	}
 	r.handler.Configure(account, false, "")
 	cert, key := r.servers.issue(t, subject{name: "receiver"})
 	if err := r.certificates.Set(cert, key, r.clients.pem); err != nil {

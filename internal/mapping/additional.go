@@ -35,6 +35,9 @@ func (m *Mapper) appendAdditional(dst []byte, e *auditevent.Event, who *identity
 	dst = appendString(dst, bounded(e.Level, maxToken))
 	dst = appendField(dst, `"auditStage":`, bounded(e.Stage, maxToken))
 	dst = appendField(dst, `"source":`, bounded(src.Via, maxToken))
+	if src.Replayed {
+		dst = append(dst, `,"replayed":true`...)
+	}
 	dst = appendField(dst, `"apiServer":`, bounded(src.APIServer, maxNamePart))
 	dst = appendTimes(dst, e)
 	if e.Code != 0 {

@@ -48,6 +48,8 @@ type Source struct {
 	APIServer string
 	// Via is the way it took: "webhook".
 	Via string
+	// Replayed: the event was in quarantine before.
+	Replayed bool
 }
 
 // Mapper makes records. It reuses its buffers: give each goroutine its own.

@@ -404,3 +404,18 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+func TestReplayedIsMarked(t *testing.T) {
+	e, err := new(auditevent.Parser).Parse([]byte(`{"auditID":"a","stage":"ResponseComplete","stageTimestamp":"2026-11-21T03:39:02.498580Z","verb":"get"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMapper(t)
+	source := testSource
+	plain := string(m.Append(nil, e, source, &record.Facts{}))
+	source.Replayed = true
+	marked := string(m.Append(nil, e, source, &record.Facts{}))
+	if strings.Replace(marked, `,"replayed":true`, "", 1) != plain || plain == marked {
+		t.Errorf("%s\n%s", plain, marked)
+	}
+}

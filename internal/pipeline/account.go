@@ -41,6 +41,11 @@ func (a *account) take(n spool.Position, c *spool.Chunk, damaged bool, now time.
 	}
 	a.Position = n
 	a.Skipped += int64(c.Skipped)
+	if c.Kind == spool.KindReplayed { // its source has counted it when it went into quarantine
+		a.Accepted += int64(c.Items)
+		a.Quarantined -= int64(c.Quarantined)
+		return
+	}
 	a.Quarantined += int64(c.Quarantined)
 	if c.Kind != spool.KindAudit {
 		return

@@ -82,6 +82,9 @@ func (r *Receiver) load() error {
 	if err := r.forward.Configure(l.Config.ForwardTo); err != nil {
 		return err
 	}
+	if err := r.intake.Unlock(l.SigningKey); err != nil {
+		return fmt.Errorf("%w: %w", errNotApplied, err)
+	}
 	r.intake.Configure(l.Config.Installation.Account, l.Config.KeepSensitiveBodies, l.Config.Manager)
 	if err := r.pipeline.Apply(&l.Config, l.Trails, key); err != nil {
 		return fmt.Errorf("%w: %w", errNotApplied, err)
