@@ -44,7 +44,8 @@ type deliverer struct {
 	failed  *receiverstatus.Failure // of log files
 	digest  *receiverstatus.Failure // of digests
 	skew    time.Duration
-	attempt *time.Time // at a log file, since the start
+	attempt *time.Time   // at a log file, since the start
+	doubt   outbox.Entry // the log file that may be in the bucket, if Size is not 0
 
 	store       objectstore.Store
 	destination receiverconfig.Destination
@@ -77,6 +78,9 @@ func newDeliverer(t *trail) (*deliverer, error) {
 	digests, err := outbox.List[outbox.Entry](t.p.Spool, t.keys.Digests())
 	if err != nil {
 		return nil, err
+	}
+	if len(logs) > 0 {
+		d.doubt = logs[0] // it may have been sent before the start
 	}
 	for _, e := range logs {
 		d.pending.files++
@@ -368,6 +372,9 @@ func (d *deliverer) gone(e *outbox.Entry) {
 	d.mu.Lock()
 	d.pending.files--
 	d.pending.bytes -= e.Size
+	if d.doubt.Seq == e.Seq {
+		d.doubt = outbox.Entry{}
+	}
 	d.mu.Unlock()
 }
 

@@ -28,7 +28,13 @@ type proof struct {
 func (d *deliverer) put(ctx context.Context, path string, e *outbox.Entry) (since time.Time, err error) {
 	now := d.t.p.Clock.Now()
 	asked := d.protection(now, e)
+	before := d.doubts(e)
 	since, err = upload.Send(ctx, d.store, d.t.p.FS, path, e, asked)
+	if err != nil && upload.Refused(err) {
+		d.mu.Lock()
+		d.doubt = before
+		d.mu.Unlock()
+	}
 	if err != nil || asked.IsZero() || now.Sub(d.proof.at).Abs() < proofInterval {
 		return since, err
 	}
@@ -40,6 +46,18 @@ func (d *deliverer) put(ctx context.Context, path string, e *outbox.Entry) (sinc
 		d.proof.ignored = e.Key
 	}
 	return since, err
+}
+
+// doubts notes that a log file may be in the bucket from now on, whatever the
+// store answers, and returns what was noted before.
+func (d *deliverer) doubts(e *outbox.Entry) (before outbox.Entry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before = d.doubt
+	if e.Head == nil {
+		d.doubt = *e
+	}
+	return before
 }
 
 // reprove looks again at the object that was not protected, if there is one.

@@ -31,8 +31,8 @@ func (p *Pipeline) free() (int64, error) {
 	return p.FreeBytes()
 }
 
-// backlog is what one trail of a tenant has on the volume that is not in its
-// bucket yet.
+// backlog is what one trail of a tenant has on the volume that is certainly not
+// in its bucket yet.
 type backlog struct {
 	uid     string
 	bytes   int64
@@ -90,7 +90,7 @@ func (p *Pipeline) overdue() (t *trail, n int64) {
 		d := t.deliverer
 		d.mu.Lock()
 		failing := d.failed != nil && now.Sub(d.failed.Since) >= patience
-		backlogs = append(backlogs, backlog{uid: t.uid, bytes: d.pending.bytes, failing: failing})
+		backlogs = append(backlogs, backlog{uid: t.uid, bytes: d.pending.bytes - d.doubt.Size, failing: failing})
 		d.mu.Unlock()
 		trails[t.uid] = t
 	}
@@ -118,7 +118,7 @@ func (d *deliverer) excess() int64 {
 		return 0
 	}
 	d.mu.Lock()
-	n := d.pending.bytes - d.t.p.TrailQuota
+	n := d.pending.bytes - max(d.t.p.TrailQuota, d.doubt.Size)
 	d.mu.Unlock()
 	if t, more := d.t.p.overdue(); t == d.t {
 		n = max(n, more)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/trail-operator/trail-operator/internal/outbox"
 	"github.com/trail-operator/trail-operator/internal/record"
@@ -61,12 +62,18 @@ func (d *deliverer) lose(ctx context.Context, e *outbox.Entry) error {
 // expire drops the oldest files of a trail whose undelivered files take more
 // than its quota, or whose turn it is to make room: one tenant's dead bucket
 // must not fill everybody's volume. How much is decided once, since a file
-// system may show the space of removed files a little later.
+// system may show the space of removed files a little later. A file that may be
+// in the bucket stays until the bucket has been asked: it would be counted as
+// lost, and no digest would list it.
 func (d *deliverer) expire(ctx context.Context) error {
 	for n := d.excess(); n > 0; {
 		entries, err := d.some(d.t.keys.Logs())
-		if err != nil || len(entries) == 0 {
+		if err != nil {
 			return err
+		}
+		entries = slices.DeleteFunc(entries, func(e outbox.Entry) bool { return d.doubt.Size > 0 && e.Seq == d.doubt.Seq })
+		if len(entries) == 0 {
+			return nil
 		}
 		for i := 0; i < len(entries) && n > 0; i++ {
 			if err := d.drop(ctx, &entries[i]); err != nil {

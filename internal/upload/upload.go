@@ -73,6 +73,16 @@ func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path st
 	}
 }
 
+// Refused reports whether an error of Send says that this try has certainly
+// stored nothing: the server has refused it, or was not asked.
+func Refused(err error) bool {
+	var e *objectstore.Error
+	if !errors.As(err, &e) || e.Op != objectstore.OpPut {
+		return false
+	}
+	return e.Status/100 == 4 || errors.Is(err, objectstore.ErrForbiddenAddress) || errors.Is(err, objectstore.ErrCertificate)
+}
+
 func create(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry, asked Protection) error {
 	f, err := files.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
