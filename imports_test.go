@@ -20,7 +20,7 @@ var contracts = []string{"api/v1alpha1", "internal/record", "internal/receiverco
 // pure packages import contracts and other pure packages only.
 var pure = []string{
 	"internal/auditevent", "internal/mapping", "internal/selector", "internal/digest", "internal/signing",
-	"internal/auditpolicy", "internal/pki", "internal/bucket", "internal/deflate", "internal/serviceaccount",
+	"internal/auditpolicy", "internal/pki", "internal/bucket", "internal/deflate", "internal/lossaccount", "internal/serviceaccount",
 }
 
 // dataPlane moves audit data.

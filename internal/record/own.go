@@ -10,15 +10,16 @@ import (
 const (
 	OwnEventSource = "cloudtrail.trail-operator.io"
 
-	EventCreateTrail       = "CreateTrail"
-	EventUpdateTrail       = "UpdateTrail"
-	EventDeleteTrail       = "DeleteTrail"
-	EventStartLogging      = "StartLogging"
-	EventStopLogging       = "StopLogging"
-	EventPutEventSelectors = "PutEventSelectors"
-	EventEventQuarantined  = "EventQuarantined"
-	EventEventsLost        = "EventsLost"
-	EventObjectConflict    = "ObjectConflict"
+	EventCreateTrail        = "CreateTrail"
+	EventUpdateTrail        = "UpdateTrail"
+	EventDeleteTrail        = "DeleteTrail"
+	EventStartLogging       = "StartLogging"
+	EventStopLogging        = "StopLogging"
+	EventPutEventSelectors  = "PutEventSelectors"
+	EventEventQuarantined   = "EventQuarantined"
+	EventEventsLost         = "EventsLost"
+	EventEventsPossiblyLost = "EventsPossiblyLost"
+	EventObjectConflict     = "ObjectConflict"
 )
 
 // OwnEvent is something that this installation itself has to record: a change
