@@ -19,11 +19,15 @@ import (
 // Set is called.
 type Certificates struct {
 	current atomic.Pointer[trust]
+	// optional: clients without a certificate are served; what they may is for
+	// the handler to say.
+	optional atomic.Bool
 }
 
 // trust is one state of Certificates.
 type trust struct {
 	config  *tls.Config
+	open    *tls.Config // for clients with or without a certificate
 	roots   *x509.CertPool
 	refused map[string]bool
 	names   receiverstatus.Certificates
@@ -60,9 +64,15 @@ func (c *Certificates) Set(cert, key, clientCA []byte, refused ...string) error 
 		ClientAuth:   tls.RequireAndVerifyClientCert,
 		ClientCAs:    t.roots,
 	}
+	t.open = t.config.Clone()
+	t.open.ClientAuth = tls.VerifyClientCertIfGiven
 	c.current.Store(t)
 	return nil
 }
+
+// LetIn serves clients without a certificate too, from the next connection on:
+// tails show tokens instead. The handler must refuse all others.
+func (c *Certificates) LetIn(without bool) { c.optional.Store(without) }
 
 // InForce names the certificates in force.
 func (c *Certificates) InForce() receiverstatus.Certificates {
@@ -79,7 +89,9 @@ func (c *Certificates) config() *tls.Config {
 		NextProtos: []string{"h2", "http/1.1"},
 		ClientAuth: tls.RequireAndVerifyClientCert,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			if t := c.current.Load(); t != nil {
+			if t := c.current.Load(); t != nil && c.optional.Load() {
+				return t.open, nil
+			} else if t != nil {
 				return t.config, nil
 			}
 			return nil, errors.New("there is no certificate yet")
@@ -97,8 +109,13 @@ type peerKey struct{}
 
 // verified serves requests of clients whose certificates are good now: a
 // connection may be older than the expiry of its certificate or the last Set.
+// Where none is needed, those without one are served, too.
 func (c *Certificates) verified(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.TLS != nil && len(r.TLS.PeerCertificates) == 0 && c.optional.Load() {
+			next.ServeHTTP(w, r)
+			return
+		}
 		p, _ := r.Context().Value(peerKey{}).(*peer)
 		if p == nil || r.TLS == nil || c.verify(p, r.TLS, time.Now()) != nil {
 			w.Header().Set("Connection", "close")

@@ -16,6 +16,18 @@ func (s source) String() string { return s.cluster + "/" + s.apiServer }
 // key is that of its history.
 func (s source) key() string { return historyPrefix + s.String() }
 
+// errPath is the sentence about every other path.
+const errPath = "the path must be " + PathPrefix + "<cluster>/<apiserver>"
+
+// sourceOf reads the path.
+func sourceOf(r *http.Request) (from source, ok bool) {
+	rest, ok := strings.CutPrefix(r.URL.Path, PathPrefix)
+	if ok {
+		from.cluster, from.apiServer, ok = strings.Cut(rest, "/")
+	}
+	return from, ok && isName(from.cluster) && isName(from.apiServer) && r.URL.RawPath == ""
+}
+
 // identify returns who posts, or the status and the sentence of the refusal.
 // The path must say what the certificate says, so that no API server writes
 // in the name of another.
@@ -23,12 +35,9 @@ func identify(r *http.Request, account string) (from source, code int, reason st
 	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 {
 		return from, http.StatusUnauthorized, "a client certificate is required"
 	}
-	rest, ok := strings.CutPrefix(r.URL.Path, PathPrefix)
-	if ok {
-		from.cluster, from.apiServer, ok = strings.Cut(rest, "/")
-	}
-	if !ok || !isName(from.cluster) || !isName(from.apiServer) || r.URL.RawPath != "" {
-		return from, http.StatusNotFound, "the path must be " + PathPrefix + "<cluster>/<apiserver>"
+	from, ok := sourceOf(r)
+	if !ok {
+		return from, http.StatusNotFound, errPath
 	}
 	subject := r.TLS.PeerCertificates[0].Subject
 	switch {

@@ -52,16 +52,23 @@ type Options struct {
 	ProgressTimeout time.Duration
 	// Forward sends bodies on when their events are durable; nil for nobody.
 	Forward *forward.Forwarder
+	// IndexBytes of the volume are what the index of events may take, by default
+	// DefaultIndexBytes. It is kept while tails may post.
+	IndexBytes int64
 }
 
 // Handler serves POST /v1/audit/<cluster>/<apiserver> to clients whose verified
-// certificate names exactly that cluster and API server.
+// certificate names exactly that cluster and API server, and to tails whose
+// token names that API server's node.
 type Handler struct {
 	o          Options
 	settings   atomic.Pointer[settings]
 	memory     *semaphore.Weighted
 	metrics    *metrics
 	sources    sources
+	tail       atomic.Pointer[tailTrust] // nil: no tails
+	tails      tails
+	index      eventIndex
 	quarantine quarantine
 	denials    limiter
 	full       atomic.Bool // the volume had no space for the last POST
@@ -94,8 +101,21 @@ func New(o Options) (*Handler, error) {
 		o: o, metrics: m, memory: semaphore.NewWeighted(o.MemoryBytes),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
+	if o.IndexBytes == 0 {
+		h.o.IndexBytes = DefaultIndexBytes
+	}
+	h.index = eventIndex{
+		spool: o.Spool, clock: o.Clock, log: o.Log, quota: h.o.IndexBytes, started: o.Clock.Now(),
+		evicted: func(n int) { m.tails.evicted.Add(float64(n)) },
+		claims:  map[spool.EventKey]*claim{}, last: map[uint32]time.Time{},
+	}
+	if o.Registerer != nil {
+		if err := o.Registerer.Register(newTailCollector(h)); err != nil {
+			return nil, err
+		}
+	}
 	h.quarantine.dropped = func(n int) { m.dropped.Add(float64(n)) }
-	return h, errors.Join(h.quarantine.load(o.Spool), h.sources.load(o.Spool, o.Clock.Now()))
+	return h, errors.Join(h.quarantine.load(o.Spool), h.sources.load(o.Spool, o.Clock.Now()), h.tails.load(o.Spool), h.index.load())
 }
 
 // Configure says which account's API servers are served, whether the bodies of
@@ -107,6 +127,12 @@ func (h *Handler) Configure(account string, keepSensitiveBodies bool, manager st
 // Sources returns the API servers that have posted since the start, at most
 // maxSources of them.
 func (h *Handler) Sources() []receiverstatus.Source { return h.sources.list() }
+
+// Tails returns the tails that have posted, and what the index of events holds,
+// nil while there is none.
+func (h *Handler) Tails() ([]receiverstatus.Tail, *receiverstatus.EventIndex) {
+	return h.tails.list(h.o.Clock.Now()), h.index.status()
+}
 
 // Duplicates is the number of items since the start that were stored already.
 func (h *Handler) Duplicates() int64 { return h.metrics.duplicates.Load() }
@@ -141,8 +167,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		later(http.StatusServiceUnavailable, "the receiver has no configuration yet")
 		return
 	}
+	now := h.o.Clock.Now()
+	byTail := r.TLS != nil && len(r.TLS.PeerCertificates) == 0
 	from, code, reason := identify(r, s.account)
+	if byTail {
+		from, code, reason = h.identifyTail(r, s.account, now)
+	}
 	if code != 0 {
+		if byTail {
+			w.Header().Set("Connection", "close") // who it is is not known
+		}
 		h.deny(r, code, reason)
 		answer(code, reason)
 		return
@@ -152,6 +186,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(http.StatusMethodNotAllowed, "audit events are sent with POST")
 		return
 	}
+	var tail *tailPost
+	if byTail {
+		var err error
+		if tail, err = h.beginTail(r, from); tail != nil {
+			defer tail.of.release()
+		}
+		if err != nil {
+			h.refuseTail(w, r, tail, err, answer, later)
+			return
+		}
+	}
 
 	weight, err := h.reserve(r)
 	if err != nil {
@@ -160,20 +205,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer h.memory.Release(weight)
 
-	body := &progressReader{body: r.Body, control: control, timeout: h.o.ProgressTimeout, copy: h.o.Forward.Begin(r.ContentLength)}
+	body := &progressReader{body: r.Body, control: control, timeout: h.o.ProgressTimeout}
+	if tail == nil {
+		body.copy = h.o.Forward.Begin(r.ContentLength)
+	}
 	defer body.copy.Abort()
 	var what arrivals
-	err = h.receive(r, from, s, body, &what)
+	err = h.receive(r, from, s, body, &what, tail)
 	h.metrics.bytes.Add(float64(body.total))
 	var cut *auditevent.ReadError
 	switch {
 	case err == nil:
 		h.full.Store(false)
 		body.copy.Commit()
-		if ops := h.sources.posted(from, pki.Fingerprint(r.TLS.PeerCertificates[0]), &what, h.o.Clock.Now()); len(ops) > 0 {
-			if err := h.o.Spool.Commit(ops...); err != nil { // again in a minute
-				h.o.Log.V(1).Info("What is known of an API server could not be written", "source", from.String(), "cause", err.Error())
-			}
+		if tail == nil {
+			h.note(r, from, &what)
+		}
+		if err := h.index.tidy(&h.tails); err != nil { // again in a minute
+			h.o.Log.Error(err, "The index of events could not be tidied")
 		}
 		failpoint.Hit("intake/before-answer")
 		answer(http.StatusOK, "")
@@ -196,6 +245,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		h.o.Log.Error(err, "Events could not be stored; the API server sends them again", "source", from.String())
 		later(http.StatusServiceUnavailable, "the events could not be stored; try again")
+	}
+}
+
+// note remembers what an API server has sent.
+func (h *Handler) note(r *http.Request, from source, what *arrivals) {
+	ops := h.sources.posted(from, pki.Fingerprint(r.TLS.PeerCertificates[0]), what, h.o.Clock.Now())
+	if len(ops) == 0 {
+		return
+	}
+	if err := h.o.Spool.Commit(ops...); err != nil { // again in a minute
+		h.o.Log.V(1).Info("What is known of an API server could not be written", "source", from.String(), "cause", err.Error())
 	}
 }
 

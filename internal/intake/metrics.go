@@ -17,6 +17,7 @@ type metrics struct {
 	replayed      prometheus.Counter
 
 	duplicates atomic.Int64
+	tails      tailMetrics
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -51,10 +52,11 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help: "Items out of quarantine that became records, or were skipped for their stage.",
 		}),
 	}
+	m.tails = newTailMetrics()
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.items, m.posts, m.bytes, m.appendSeconds, m.inFlight, m.dropped, m.replayed} {
+	for _, c := range append(m.tails.all(), m.items, m.posts, m.bytes, m.appendSeconds, m.inFlight, m.dropped, m.replayed) {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -62,15 +64,19 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// stored counts the chunk that a POST has just appended.
+// stored counts the chunk that a POST has just appended, which may be one that
+// was stored before.
 func (m *metrics) stored(p *post, duplicate bool) {
+	duplicates := p.duplicates
 	if duplicate {
-		n := p.items + p.skipped + p.bad.count
-		m.duplicates.Add(int64(n))
-		m.items.WithLabelValues("duplicate").Add(float64(n))
-		return
+		duplicates += p.items + p.skipped + p.bad.count
+	} else {
+		m.items.WithLabelValues("accepted").Add(float64(p.items))
+		m.items.WithLabelValues("skipped").Add(float64(p.skipped))
+		m.items.WithLabelValues("quarantined").Add(float64(p.bad.count))
 	}
-	m.items.WithLabelValues("accepted").Add(float64(p.items))
-	m.items.WithLabelValues("skipped").Add(float64(p.skipped))
-	m.items.WithLabelValues("quarantined").Add(float64(p.bad.count))
+	if duplicates > 0 {
+		m.duplicates.Add(int64(duplicates))
+		m.items.WithLabelValues("duplicate").Add(float64(duplicates))
+	}
 }

@@ -33,12 +33,16 @@ type post struct {
 	items   int
 	skipped int
 	bad     badItems
+
+	duplicates int       // items that are left out: other chunks hold them
+	tail       *tailPost // nil when an API server itself posts
+	known      *known    // nil when no index of events is kept
 }
 
 // receive stores a body. Chunks are appended one by one, so that memory does
 // not grow with the body; what a body that is cut short leaves behind is
 // recognized when it is sent again.
-func (h *Handler) receive(r *http.Request, from source, set *settings, body *progressReader, what *arrivals) error {
+func (h *Handler) receive(r *http.Request, from source, set *settings, body *progressReader, what *arrivals, tail *tailPost) error {
 	key, err := h.chunkKey.get(h.o.Spool)
 	if err != nil {
 		return err
@@ -58,7 +62,13 @@ func (h *Handler) receive(r *http.Request, from source, set *settings, body *pro
 	}
 	p := &post{
 		h: h, ctx: r.Context(), source: from.String(), keepBodies: set.keepBodies, manager: set.manager,
-		received: h.o.Clock.Now(), arrivals: what, data: (*buffer)[:0],
+		received: h.o.Clock.Now(), arrivals: what, data: (*buffer)[:0], tail: tail,
+	}
+	if tail != nil {
+		p.source += tailSuffix
+	}
+	if h.index.active() && (tail == nil || !tail.again) {
+		p.known = &known{cluster: from.cluster}
 	}
 	defer func() {
 		if *buffer = p.data[:0]; cap(p.data) > keptBuffer {
@@ -66,11 +76,19 @@ func (h *Handler) receive(r *http.Request, from source, set *settings, body *pro
 		}
 		h.buffers.Put(buffer)
 	}()
-	return splitter.Split(p.source, body, p)
+	if err := splitter.Split(p.source, body, p); err != nil || tail == nil {
+		return err
+	}
+	return p.endTail()
 }
 
 // Item takes one item of the body.
 func (p *post) Item(it *auditevent.Item) error {
+	if p.tail != nil {
+		if err := p.flushTail(it); err != nil {
+			return err
+		}
+	}
 	e := it.Event
 	if e == nil {
 		p.bad.add(it, &p.h.quarantine.vault)
@@ -82,17 +100,40 @@ func (p *post) Item(it *auditevent.Item) error {
 		p.item = e.AppendStored(p.item[:0], p.keepBodies)
 		p.data = spool.AppendItem(p.data, p.item)
 		p.items++
+		if p.known != nil {
+			p.known.add(e, len(p.data))
+		}
 	} else {
 		p.skipped++
 	}
 	return nil
 }
 
-// Cut appends the chunk that the items since the last one make.
+// Cut appends the chunk that the items since the last one make. That of a tail
+// waits until it is known whether it is the last.
 func (p *post) Cut(id [32]byte) error {
+	if p.tail != nil {
+		p.tail.pending, p.tail.hasPending = id, true
+		return nil
+	}
+	return p.append(id)
+}
+
+// append stores the chunk, and further documents together with it.
+func (p *post) append(id [32]byte, further ...spool.Op) error {
+	// A client that leaves now comes back with the same events: finish.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), appendTimeout)
+	defer cancel()
+	if p.known != nil {
+		if err := p.leaveOut(ctx); err != nil {
+			return err
+		}
+		defer p.h.index.release(p.known.holds)
+	}
 	chunks := [2]spool.Chunk{{
 		ID: id, Kind: spool.KindAudit, Source: p.source, Received: p.received,
 		Items: p.items, Data: p.data, Skipped: p.skipped, Quarantined: p.bad.count,
+		Duplicates: p.duplicates, Events: p.known.fresh(),
 	}}
 	n := 1
 	var ops []spool.Op
@@ -103,12 +144,9 @@ func (p *post) Cut(id [32]byte) error {
 		p.h.o.Log.Info("Items that cannot become records are in quarantine", "source", p.source,
 			"items", p.bad.count, "reason", p.bad.items[0].reason, "chunk", fmt.Sprintf("%x", id[:8]))
 	}
-	// A client that leaves now comes back with the same events: finish.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), appendTimeout)
-	defer cancel()
 	failpoint.Hit("intake/before-append")
 	start := time.Now()
-	appended, err := p.h.o.Spool.Append(ctx, chunks[:n], ops...)
+	appended, err := p.h.o.Spool.Append(ctx, chunks[:n], append(ops, further...)...)
 	p.h.metrics.appendSeconds.Observe(time.Since(start).Seconds())
 	if done != nil {
 		done(err)
@@ -118,7 +156,21 @@ func (p *post) Cut(id [32]byte) error {
 	}
 	failpoint.Hit("intake/after-append")
 	p.h.metrics.stored(p, appended[0].Duplicate)
-	p.data, p.items, p.skipped = p.data[:0], 0, 0
-	p.bad.reset()
+	if p.known != nil {
+		p.h.index.noted(p.known.fresh())
+	}
+	if p.tail != nil {
+		p.tail.count(p, appended[0].Duplicate)
+	}
+	p.reset()
 	return nil
+}
+
+// reset begins the next chunk.
+func (p *post) reset() {
+	p.data, p.items, p.skipped, p.duplicates = p.data[:0], 0, 0, 0
+	p.bad.reset()
+	if p.known != nil {
+		p.known.reset()
+	}
 }

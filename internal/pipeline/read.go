@@ -67,7 +67,11 @@ func (p *Pipeline) offer(ctx context.Context, n spool.Position, c *spool.Chunk, 
 	mapper := p.installed.mapper
 	p.mu.Unlock()
 	cluster, apiserver, _ := strings.Cut(c.Source, "/")
-	source := mapping.Source{Cluster: cluster, APIServer: apiserver, Via: "webhook", Replayed: c.Kind == spool.KindReplayed}
+	via := "webhook"
+	if name, ok := strings.CutSuffix(apiserver, "/tail"); ok {
+		apiserver, via = name, "tail"
+	}
+	source := mapping.Source{Cluster: cluster, APIServer: apiserver, Via: via, Replayed: c.Kind == spool.KindReplayed}
 	index := 0
 	for item, err := range spool.Items(c.Data) {
 		if err != nil {

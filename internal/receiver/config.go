@@ -85,6 +85,10 @@ func (r *Receiver) load() error {
 	if err := r.intake.Unlock(l.SigningKey); err != nil {
 		return fmt.Errorf("%w: %w", errNotApplied, err)
 	}
+	if err := r.intake.ConfigureTail(l.Config.Tail); err != nil {
+		return fmt.Errorf("%w: tails of audit logs: %w", errNotApplied, err)
+	}
+	r.certificates.LetIn(l.Config.Tail != nil)
 	r.intake.Configure(l.Config.Installation.Account, l.Config.KeepSensitiveBodies, l.Config.Manager)
 	if err := r.pipeline.Apply(&l.Config, l.Trails, key); err != nil {
 		return fmt.Errorf("%w: %w", errNotApplied, err)

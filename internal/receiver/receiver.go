@@ -44,6 +44,13 @@ type Options struct {
 	Registerer prometheus.Registerer
 }
 
+// The index of events, which there is while there are tails, may take a share of
+// the volume: with 20 GiB 80 million events, of an hour or more.
+const (
+	indexShare = 10
+	minIndex   = 64 << 20
+)
+
 // Receiver is the data plane of one installation.
 type Receiver struct {
 	o            Options
@@ -99,6 +106,7 @@ func (r *Receiver) assemble() (err error) {
 	}
 	r.intake, err = intake.New(intake.Options{
 		Spool: r.spool, Clock: r.o.Clock, Log: r.o.Log.WithName("intake"), Registerer: r.o.Registerer, Forward: r.forward,
+		IndexBytes: max(size/indexShare, minIndex),
 	})
 	if err != nil {
 		return err
@@ -147,6 +155,7 @@ func (r *Receiver) Status() receiverstatus.Status {
 	s.Intake.Duplicates = r.intake.Duplicates()
 	s.Intake.Received += s.Intake.Duplicates
 	s.Intake.Sources = r.intake.Sources()
+	s.Intake.Tails, s.Intake.EventIndex = r.intake.Tails()
 	s.Certificates = r.certificates.InForce()
 	s.Intake.Forward = r.forward.Status()
 	s.Spool.Full = r.intake.Full()

@@ -32,6 +32,13 @@ const (
 	HeaderTailSequence = "Trail-Sequence"
 )
 
+// TailGap is the body of the answer 409: sequences were left out, and nothing of
+// the POST is stored.
+type TailGap struct {
+	// Sequence is the last of which all is stored.
+	Sequence uint64 `json:"sequence"`
+}
+
 // Bounds of a Tail, in bytes.
 const (
 	MaxIssuer  = 2000

@@ -68,6 +68,10 @@ type Intake struct {
 	Sources     []Source `json:"sources"`
 	// Forward is nil when bodies are not forwarded.
 	Forward *Forward `json:"forward,omitempty"`
+	// Tails are those of the API servers' logs, at most MaxTails.
+	Tails []Tail `json:"tails,omitempty"`
+	// EventIndex is nil while no tails are let in.
+	EventIndex *EventIndex `json:"eventIndex,omitempty"`
 	// Accounts count what came from each source, up to the position AccountedTo.
 	// Both are durable: they never go back as long as the spool is the same.
 	Accounts    []SourceAccount `json:"accounts,omitempty"`
@@ -143,6 +147,10 @@ type Trail struct {
 	DeliveredBytesDay int64 `json:"deliveredBytesDay"`
 	// PendingFiles are closed files that are not confirmed by the bucket yet.
 	PendingFiles int `json:"pendingFiles"`
+	// ExpiredFiles are log files that have expired and are kept while nobody needs
+	// their room.
+	ExpiredFiles int   `json:"expiredFiles,omitempty"`
+	ExpiredBytes int64 `json:"expiredBytes,omitempty"`
 	// LastAttempt is when a log file was last sent, LastDelivery when one was
 	// last confirmed.
 	LastAttempt   *time.Time `json:"lastAttempt,omitempty"`
@@ -168,6 +176,9 @@ type Counts struct {
 	Pending     int64 `json:"pending"`
 	Quarantined int64 `json:"quarantined"`
 	Expired     int64 `json:"expired"`
+	// Redelivered records had expired and were delivered after all; they are not
+	// in Expired any more.
+	Redelivered int64 `json:"redelivered,omitempty"`
 }
 
 // Failure is the present error of a destination. It is cleared by success.

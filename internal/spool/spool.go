@@ -106,8 +106,9 @@ type Spool interface {
 	// Noted sets found[i] when keys[i] is in the index of events. It may show
 	// what an Append has noted that has not returned yet.
 	Noted(keys []EventKey, found []bool) error
-	// EventSlots are those that the index has keys of, in their order.
-	EventSlots() ([]EventSlot, error)
+	// EventSlots are the oldest that the index has keys of, at most limit, in
+	// their order.
+	EventSlots(limit int) ([]EventSlot, error)
 	// ForgetEvents removes the keys of the slots before one from the index. It
 	// may be forgotten with the power.
 	ForgetEvents(before uint32) error
@@ -138,3 +139,18 @@ func Delete(key string) Op { return Op{Key: key} }
 
 // Expect makes the commit conditional on a document's present value.
 func Expect(key string, value []byte) Op { return Op{Key: key, Value: value, Expect: true} }
+
+// Keeper is a Spool that keeps aside what it could not read back.
+type Keeper interface {
+	// Aside describes it, the oldest first.
+	Aside() ([]Aside, error)
+	// RemoveAside removes it for good.
+	RemoveAside(name string) error
+}
+
+// Aside is one chunk, or one file of chunks, that was kept aside.
+type Aside struct {
+	Name  string
+	Bytes int64
+	At    time.Time
+}

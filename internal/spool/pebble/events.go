@@ -55,7 +55,7 @@ func (s *store) Noted(keys []spool.EventKey, found []bool) error {
 	return nil
 }
 
-func (s *store) EventSlots() ([]spool.EventSlot, error) {
+func (s *store) EventSlots(limit int) ([]spool.EventSlot, error) {
 	if !s.enter() {
 		return nil, spool.ErrClosed
 	}
@@ -66,7 +66,7 @@ func (s *store) EventSlots() ([]spool.EventSlot, error) {
 	}
 	defer func() { _ = iter.Close() }()
 	var slots []spool.EventSlot
-	for ok := iter.First(); ok; {
+	for ok := iter.First(); ok && len(slots) < limit; {
 		key := iter.Key()
 		if len(key) != eventKeyLen {
 			return nil, errors.New("spool: the index of events holds a key of another format")

@@ -73,7 +73,7 @@ func testEventSlots(t *testing.T, v *Volume) {
 	s := open(t, v)
 	slots := func() (list []uint32) {
 		t.Helper()
-		got, err := s.EventSlots()
+		got, err := s.EventSlots(100)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,6 +101,9 @@ func testEventSlots(t *testing.T, v *Volume) {
 	if got := slots(); !slices.Equal(got, all) {
 		t.Fatalf("got the slots %v", got)
 	}
+	if got, err := s.EventSlots(2); err != nil || len(got) != 2 || got[1].Slot != 1 {
+		t.Fatalf("got %v, %v", got, err)
+	}
 	if err := s.ForgetEvents(2969001); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +119,7 @@ func testEventSlots(t *testing.T, v *Volume) {
 	if err := s.Noted(keys, make([]bool, len(keys))); err == nil {
 		t.Error("a closed spool has an index")
 	}
-	if _, err := s.EventSlots(); err == nil {
+	if _, err := s.EventSlots(1); err == nil {
 		t.Error("a closed spool has slots")
 	}
 	if err := s.ForgetEvents(1); err == nil {
