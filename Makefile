@@ -87,12 +87,14 @@ e2e: ## Install the operator on a real cluster of one node and use it (root, Deb
 	TRAIL_E2E=1 TRAIL_E2E_KEEP=$(KEEP) go test -count=1 -timeout 30m -v ./test/e2e
 
 BENCH     ?= .
-SOAK      ?= 30m
+SOAK      ?= 1h
 BENCHTIME ?= 1s
 
 .PHONY: soak
-soak: ## Kill and restart the receiver under load for SOAK=30m.
-	TRAIL_SOAK=$(SOAK) go test -count=1 -timeout 0 -v ./test/durability
+soak: ## Do everything that can go wrong to a receiver under load, for SOAK=1h, and write the report to bin/soak.md.
+	@mkdir -p bin
+	TRAIL_SOAK=$(SOAK) TRAIL_SOAK_REPORT=$(CURDIR)/bin/soak.md TRAIL_SOAK_COMMIT=$$(git describe --always --dirty --exclude '*') \
+		go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/durability
 
 .PHONY: bench
 bench: ## Measure the receiver against the baseline, and the manager with 1000 trails.

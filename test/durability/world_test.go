@@ -64,7 +64,7 @@ func newWorld(t *testing.T, dataDir string, flags []string, kills ...string) *wo
 // newWorldWith does so with another configuration than that of the one trail.
 func newWorldWith(t *testing.T, dataDir string, flags []string, configure func(*world), kills ...string) *world {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience+soak())
+	ctx, cancel := context.WithTimeout(context.Background(), 5*patience+soak()+soak()/10)
 	t.Cleanup(cancel)
 	w := &world{t: t, ctx: ctx, dir: t.TempDir(), kills: kills}
 	if dataDir == "" {
