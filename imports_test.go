@@ -26,7 +26,7 @@ var pure = []string{
 // dataPlane moves audit data.
 var dataPlane = []string{
 	"internal/auditevent", "internal/intake", "internal/spool", "internal/mapping", "internal/deflate", "internal/outbox",
-	"internal/upload", "internal/digest", "internal/pipeline", "internal/receiver",
+	"internal/upload", "internal/digest", "internal/pipeline", "internal/receiver", "internal/recorder",
 }
 
 // rules say, for the packages below a folder, what they must not import.
