@@ -68,7 +68,7 @@ func NewPublisher(c client.Client, namespace string) *Publisher {
 
 // Base is the installation's part of the configuration.
 type Base struct {
-	Config receiverconfig.Config // without Version, Generation, Kinds, ForwardTo and Files
+	Config receiverconfig.Config // without Version, Generation, Kinds, ForwardTo, Tail and Files
 	PEM    map[string][]byte     // by file name
 }
 
@@ -131,7 +131,7 @@ func (p *Publisher) setBase(ctx context.Context, b Base) error {
 func (p *Publisher) with(b *Base) receiverconfig.Config {
 	next := b.Config
 	next.Version = receiverconfig.Version
-	next.Generation, next.Kinds, next.ForwardTo = p.config.Generation, p.config.Kinds, p.config.ForwardTo
+	next.Generation, next.Kinds, next.ForwardTo, next.Tail = p.config.Generation, p.config.Kinds, p.config.ForwardTo, p.config.Tail
 	return next
 }
 
@@ -195,6 +195,25 @@ func (p *Publisher) SetForwardTo(ctx context.Context, to *receiverconfig.Forward
 		return err
 	}
 	next.ForwardTo = to
+	return p.write(ctx, next, pem)
+}
+
+// SetTail renders by what tails are known, if it differs from what is rendered;
+// nil means that there are none.
+func (p *Publisher) SetTail(ctx context.Context, to *receiverconfig.Tail) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	if err := p.load(ctx); err != nil {
+		return err
+	}
+	if reflect.DeepEqual(to, p.config.Tail) {
+		return nil
+	}
+	next, pem, err := p.draft()
+	if err != nil {
+		return err
+	}
+	next.Tail = to
 	return p.write(ctx, next, pem)
 }
 

@@ -106,6 +106,9 @@ func (p *Publisher) readConfig() {
 	if c.ForwardTo != nil {
 		p.config.ForwardTo = c.ForwardTo
 	}
+	if c.Tail != nil {
+		p.config.Tail = c.Tail
+	}
 }
 
 func (p *Publisher) read(ctx context.Context, name string, into *secret) error {
