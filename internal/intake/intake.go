@@ -193,7 +193,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			defer tail.of.release()
 		}
 		if err != nil {
-			h.refuseTail(w, r, tail, err, answer, later)
+			h.refuseTail(tail, err, answer, later)
 			return
 		}
 	}

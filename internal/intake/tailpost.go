@@ -10,7 +10,7 @@ import (
 )
 
 // refuseTail answers a POST that cannot be taken.
-func (h *Handler) refuseTail(w http.ResponseWriter, r *http.Request, p *tailPost, err error, answer, later func(int, string)) {
+func (h *Handler) refuseTail(p *tailPost, err error, answer, later func(int, string)) {
 	switch {
 	case errors.Is(err, errTailHeaders):
 		answer(http.StatusBadRequest, err.Error())
@@ -21,7 +21,6 @@ func (h *Handler) refuseTail(w http.ResponseWriter, r *http.Request, p *tailPost
 		h.metrics.tails.posts.WithLabelValues("gap").Inc()
 		h.o.Log.Error(nil, "A tail has left sequences out; nothing of its POST is stored", "source", p.of.key.from.String(),
 			"tail", p.of.key.id, "sequence", p.sequence, "stored", mark)
-		w.Header().Set("Content-Type", "application/json")
 		answer(http.StatusConflict, string(record.MustJSON(receiverconfig.TailGap{Sequence: mark})))
 	default:
 		h.o.Log.Error(err, "The state of a tail could not be read; it sends again")
