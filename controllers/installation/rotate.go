@@ -336,7 +336,10 @@ func (p *pass) result() *Certificates {
 
 // tell writes down what the command line needs to ask for a rotation.
 func (p *pass) tell(ctx context.Context) error {
-	data := map[string]string{manifests.CertificatesCA: pki.Fingerprint(p.authority.Current.Leaf)}
+	data := map[string]string{
+		manifests.CertificatesCA:         pki.Fingerprint(p.authority.Current.Leaf),
+		manifests.CertificatesReceiverCA: string(p.authority.Servers()),
+	}
 	if next := p.authority.Next; next != nil {
 		data[manifests.CertificatesNextCA] = pki.Fingerprint(next.Leaf)
 	}

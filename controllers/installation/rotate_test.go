@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
 
 	"github.com/trail-operator/trail-operator/internal/manifests"
@@ -80,9 +81,19 @@ func TestRotateCA(t *testing.T) {
 		}
 		return a
 	}
+	published := func() {
+		t.Helper()
+		var cm corev1.ConfigMap
+		w.get(manifests.CertificatesName, &cm)
+		if cm.Data[manifests.CertificatesReceiverCA] != string(server().Servers()) {
+			t.Error("the CAs that are published are not those that issue the receiver's certificate")
+		}
+	}
+	published()
 	w.ask("ca")
 	w.keep()
 	w.keep() // the receiver does not know the new CA yet
+	published()
 	if !bytes.Equal(w.printed("cp-1").pair.Cert, old.pair.Cert) {
 		t.Error("a certificate was issued that the receiver does not trust")
 	}
@@ -109,6 +120,7 @@ func TestRotateCA(t *testing.T) {
 	if got := w.waits(); got != "" || server().Next != nil || server().Previous != nil {
 		t.Errorf("waits: %q", got)
 	}
+	published()
 	if err := w.call(old, "10.0.0.9"); err == nil {
 		t.Error("the old certificate is good")
 	}

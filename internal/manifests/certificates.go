@@ -206,6 +206,9 @@ const (
 	// CertificatesNextCA is the one that takes the place of the current CA; there
 	// is none when that is not under way.
 	CertificatesNextCA = "ca.next"
+	// CertificatesReceiverCA, PEM, are the CAs that may have issued the receiver's
+	// certificate, for clients that have no Secret of their own.
+	CertificatesReceiverCA = "receiver-ca.crt"
 	// CertificatesRotation is a sentence on what is under way.
 	CertificatesRotation = "rotation"
 	// RotatePrefix before one of the former keys asks for its rotation. The value

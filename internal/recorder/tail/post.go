@@ -21,11 +21,12 @@ import (
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 )
 
-// Files of Options.InstallationDir, which are keys of a ConfigMap.
+// Files of Options.ReceiverDir.
 const (
-	FileReceiverURL = "receiverURL" // https://host:port
-	FileAccount     = "account"
-	FileCA          = "ca.crt" // who issued the receiver's certificate; PEM
+	FileURL     = "url" // https://host:port
+	FileAccount = "account"
+	FileCA      = "ca.crt" // who issued the receiver's certificate; PEM
+	FileToken   = "token"  // of the tail's service account, for the receiver
 )
 
 const (
@@ -38,7 +39,7 @@ const (
 // sender posts to the receiver. It reads its files for each POST: their content
 // is replaced while it runs.
 type sender struct {
-	dir, token, apiServer string
+	dir, apiServer string
 
 	client *http.Client
 	ca     []byte // that client trusts
@@ -144,9 +145,8 @@ func read(resp *http.Response, text []byte) answer {
 // prepare reads where to post, as whom, and whom to trust.
 func (s *sender) prepare() (target, token string, err error) {
 	var content [4][]byte
-	for i, path := range []string{
-		filepath.Join(s.dir, FileReceiverURL), filepath.Join(s.dir, FileAccount), filepath.Join(s.dir, FileCA), s.token,
-	} {
+	for i, name := range []string{FileURL, FileAccount, FileCA, FileToken} {
+		path := filepath.Join(s.dir, name)
 		b, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", "", fmt.Errorf("%s is not there yet: the manager and the kubelet write it", path)
@@ -158,7 +158,7 @@ func (s *sender) prepare() (target, token string, err error) {
 	}
 	base, err := url.Parse(string(content[0]))
 	if err != nil || base.Scheme != "https" || base.Host == "" {
-		return "", "", fmt.Errorf("%s must be https://host:port", filepath.Join(s.dir, FileReceiverURL))
+		return "", "", fmt.Errorf("%s must be https://host:port", filepath.Join(s.dir, FileURL))
 	}
 	if err := s.trust(content[2]); err != nil {
 		return "", "", err

@@ -33,11 +33,9 @@ type Options struct {
 	Path string
 	// StateDir is a folder that outlives the program.
 	StateDir string
-	// InstallationDir has what the manager tells of the receiver, in files:
-	// FileReceiverURL, FileAccount and FileCA.
-	InstallationDir string
-	// TokenFile has the token that the receiver knows the tail by.
-	TokenFile string
+	// ReceiverDir has what it takes to reach the receiver, in files: FileURL,
+	// FileAccount, FileCA and FileToken.
+	ReceiverDir string
 	// APIServer is the name of the node. It stands in the path of the POSTs.
 	APIServer string
 	// Backfill makes a tail without a state begin with the oldest file that is
@@ -94,7 +92,7 @@ func New(o Options) (*Tail, error) {
 	}
 	t := &Tail{
 		o: o, folder: newFolder(o.Path), store: store, metrics: m, quiet: quietTime, hit: failpoint.Hit,
-		sender: &sender{dir: o.InstallationDir, token: o.TokenFile, apiServer: o.APIServer}, caughtUp: o.Clock.Now(),
+		sender: &sender{dir: o.ReceiverDir, apiServer: o.APIServer}, caughtUp: o.Clock.Now(),
 	}
 	t.send = t.sender.post
 	if t.state, err = store.load(); err != nil {
