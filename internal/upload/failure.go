@@ -41,7 +41,7 @@ var causes = []struct {
 	{objectstore.ErrBucketState, receiverstatus.ReasonProtection, "The bucket has no object lock, which the retention that the trail asks for needs."},
 	{objectstore.ErrRegion, receiverstatus.ReasonOther, "The bucket is in another region than the trail says."},
 	{ErrConflict, receiverstatus.ReasonOther, "The object store keeps something else than what it is sent, or somebody else writes where only this trail should."},
-	{errNotStored, receiverstatus.ReasonOther, "The object store confirmed an object that it does not have."},
+	{ErrNotStored, receiverstatus.ReasonOther, "The object store confirmed an object that it does not have."},
 	{errVolume, receiverstatus.ReasonOther, "A file on the receiver's volume cannot be opened."},
 	{objectstore.ErrNoBucket, receiverstatus.ReasonNoBucket, "The bucket does not exist."},
 	{objectstore.ErrBadCredentials, receiverstatus.ReasonBadCredentials, "The access key or the secret key was not accepted."},

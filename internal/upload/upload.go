@@ -35,8 +35,10 @@ var (
 	// ErrDamaged says that the file on the volume is missing or is not what was committed.
 	ErrDamaged = errors.New("the file on the volume is damaged")
 
-	errVolume    = errors.New("a file on the volume cannot be opened")
-	errNotStored = errors.New("the server confirmed an object that it does not have")
+	// ErrNotStored says that the server has confirmed an object that it does not have.
+	ErrNotStored = errors.New("the server confirmed an object that it does not have")
+
+	errVolume = errors.New("a file on the volume cannot be opened")
 )
 
 // Send stores the file at path under the entry's key, protected as asked, and returns when the
@@ -135,7 +137,7 @@ func confirm(ctx context.Context, store objectstore.Store, e *outbox.Entry) erro
 	case errors.Is(err, objectstore.ErrAccessDenied):
 		return nil
 	case errors.Is(err, objectstore.ErrNotExist):
-		return &objectstore.Error{Op: objectstore.OpPut, Err: errNotStored}
+		return &objectstore.Error{Op: objectstore.OpPut, Err: ErrNotStored}
 	case err != nil:
 		return err
 	case info.Size != e.Size:

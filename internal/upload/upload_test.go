@@ -43,6 +43,8 @@ func TestSend(t *testing.T) {
 		"file is gone":                    {want: upload.ErrDamaged},
 		"refused":                         {file: body, fault: memory.Fault{Refuse: objectstore.ErrAccessDenied}, want: objectstore.ErrAccessDenied},
 		"stored, but the answer was lost": {file: body, fault: memory.Fault{Lose: objectstore.ErrUnreachable}, want: objectstore.ErrUnreachable, after: body},
+		"half of it stored":               {file: body, fault: memory.Fault{KeepHalf: true}, want: upload.ErrConflict, after: body[:len(body)/2]},
+		"confirmed, and not stored":       {file: body, fault: memory.Fault{Forget: true}, want: upload.ErrNotStored},
 		"connection dropped":              {file: body, fault: memory.Fault{CutAfter: 7}, want: objectstore.ErrUnreachable},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -74,6 +76,49 @@ func TestSend(t *testing.T) {
 				t.Errorf("the bucket holds %q, want %q", got, tc.after)
 			}
 		})
+	}
+}
+
+// Who may write and not read has to believe the server.
+func TestSendWithoutReading(t *testing.T) {
+	const body = "bytes"
+	sum := sha256.Sum256([]byte(body))
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	store := memory.New(clock.RealClock{})
+	store.SetHook(func(_ context.Context, op objectstore.Op, _ string) memory.Fault {
+		if op == objectstore.OpHead {
+			return memory.Fault{Refuse: objectstore.ErrAccessDenied}
+		}
+		return memory.Fault{}
+	})
+	e := outbox.Entry{Key: key, Size: int64(len(body)), SHA256: hex.EncodeToString(sum[:])}
+	if _, err := upload.Send(t.Context(), store, outbox.OS{}, path, &e, upload.Protection{}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestRefused(t *testing.T) {
+	failed := func(op objectstore.Op, status int, err error) error {
+		return &objectstore.Error{Op: op, Status: status, Err: err}
+	}
+	for _, tc := range []struct {
+		err  error
+		want bool
+	}{
+		{failed(objectstore.OpPut, 403, objectstore.ErrAccessDenied), true},
+		{failed(objectstore.OpPut, 404, objectstore.ErrNoBucket), true},
+		{failed(objectstore.OpPut, 0, objectstore.ErrCertificate), true},
+		{failed(objectstore.OpPut, 503, objectstore.ErrThrottled), false},
+		{failed(objectstore.OpPut, 0, objectstore.ErrUnreachable), false},
+		{failed(objectstore.OpHead, 403, objectstore.ErrAccessDenied), false}, // it comes after a PUT
+		{upload.ErrConflict, false},
+	} {
+		if got := upload.Refused(tc.err); got != tc.want {
+			t.Errorf("%v: %t", tc.err, got)
+		}
 	}
 }
 

@@ -26,6 +26,9 @@ type Fault struct {
 	// CutAfter drops the connection when so many bytes of the object were
 	// sent; nothing is stored then.
 	CutAfter int
+	// KeepHalf stores the first half of an object, Forget nothing of it, and the
+	// answer is success.
+	KeepHalf, Forget bool
 	// ETag is answered in place of the right one.
 	ETag string
 	// IgnoreEncryption and IgnoreRetention store an object without what was

@@ -82,6 +82,12 @@ func (s *Store) Create(ctx context.Context, key string, body io.ReadSeeker, size
 		if _, taken := s.objects[key]; taken {
 			return objectstore.ErrExists
 		}
+		if f.Forget {
+			return nil
+		}
+		if f.KeepHalf {
+			content = content[:len(content)/2]
+		}
 		stored := Object{Body: content, ContentType: o.ContentType, Metadata: maps.Clone(o.Metadata), Modified: s.clock.Now()}
 		if err := s.protect(&stored, o, f); err != nil {
 			return err
