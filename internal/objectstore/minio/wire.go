@@ -39,7 +39,34 @@ var errTooLarge = errors.New("the answer is too large")
 // wire sends the requests of one client and watches over what comes back.
 type wire struct {
 	http.RoundTripper
-	offset atomic.Pointer[time.Duration] // of the server's clock from ours
+	seen atomic.Pointer[sighting]
+}
+
+// sighting is what the server's clock was seen to say.
+type sighting struct {
+	offset time.Duration // from ours
+	at     instant
+}
+
+// instant is a moment as the wall clock, which may be set, and as the time that
+// has passed since the start of the process.
+type instant struct {
+	wall    time.Time
+	elapsed time.Duration
+}
+
+var started = time.Now()
+
+func present() instant {
+	now := time.Now()
+	return instant{now.Round(0), now.Sub(started)}
+}
+
+// offsetAt is the server's clock from ours as that is now: also when ours was set
+// since the server's was seen, and no answer has come.
+func (s *sighting) offsetAt(now instant) time.Duration {
+	set := now.wall.Sub(s.at.wall) - (now.elapsed - s.at.elapsed)
+	return s.offset - set
 }
 
 // newWire makes the transport. No proxy of the environment is used: it would
@@ -86,8 +113,8 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	resp.Header.Del("Set-Cookie") // minio-go would keep them all
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		offset := time.Until(date)
-		w.offset.Store(&offset)
+		now := present()
+		w.seen.Store(&sighting{offset: date.Sub(now.wall), at: now})
 	}
 	// Objects are read by the caller, piece by piece. All else is read to its
 	// end by minio-go, however long it is.
@@ -99,11 +126,11 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 func (w *wire) serverTime() (time.Duration, bool) {
-	offset := w.offset.Load()
-	if offset == nil {
+	seen := w.seen.Load()
+	if seen == nil {
 		return 0, false
 	}
-	return *offset, true
+	return seen.offsetAt(present()), true
 }
 
 // lowerMetadata gives the names of metadata headers in lower case, as they are
