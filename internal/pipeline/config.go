@@ -70,9 +70,11 @@ func (p *Pipeline) applyTrails(c *receiverconfig.Config, trails []receiverconfig
 		Organization: c.Installation.Organization, Account: c.Installation.Account, Region: c.Installation.Region,
 	}}
 	var refused []error
+	p.unloaded = false
 	for i := range trails {
 		if err := p.applyTrail(&trails[i]); err != nil {
 			refused = append(refused, fmt.Errorf("apply trail %s: %w", trails[i].Name, err))
+			p.unloaded = p.unloaded || p.trails[trails[i].UID] == nil && p.began(trails[i].UID)
 		}
 	}
 	var gone []*trail
@@ -83,6 +85,12 @@ func (p *Pipeline) applyTrails(c *receiverconfig.Config, trails []receiverconfig
 		}
 	}
 	return gone, errors.Join(refused...)
+}
+
+// began reports whether a trail has come somewhere in the spool, or may have.
+func (p *Pipeline) began(uid string) bool {
+	cursor, err := p.Spool.Get(outbox.KeysOf(uid).Cursor())
+	return err != nil || cursor != nil
 }
 
 // Refused notes why a newer configuration is not in force.
@@ -116,6 +124,9 @@ func (p *Pipeline) applyTrail(config *receiverconfig.Trail) error {
 	}
 	if n := len(generations); n == 0 || !same(generations[n-1], want) {
 		if _, err := selector.Compile(want.Selection, want.Namespace); err != nil {
+			if !known && n > 0 { // it goes on with what it had before the restart
+				p.adopt(t, config, layout, generations)
+			}
 			return fmt.Errorf("its selection is refused: %w", err)
 		}
 		want.Start = p.Spool.Tail()
@@ -143,16 +154,22 @@ func (p *Pipeline) applyTrail(config *receiverconfig.Trail) error {
 		}
 	}
 	t.stored = raw
+	p.adopt(t, config, layout, generations)
+	return nil
+}
+
+// adopt puts generations in force that are durable, and starts the trail if it
+// is new here.
+func (p *Pipeline) adopt(t *trail, config *receiverconfig.Trail, layout record.Layout, generations []outbox.Generation) {
 	t.mu.Lock()
 	t.generations, t.config, t.layout = generations, *config, layout
-	t.selection = receiverconfig.SelectionSHA256(config.Selection)
+	t.selection = receiverconfig.SelectionSHA256(generations[len(generations)-1].Selection)
 	t.mu.Unlock()
-	if !known {
-		p.trails[config.UID] = t
+	if p.trails[t.uid] == nil {
+		p.trails[t.uid] = t
 		t.start()
 	}
 	t.deliverer.poke()
-	return nil
 }
 
 // same compares what a generation decides, not when it began.

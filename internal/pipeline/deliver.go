@@ -50,6 +50,7 @@ type deliverer struct {
 	store       objectstore.Store
 	destination receiverconfig.Destination
 	proof       proof
+	unreadable  unreadable
 	failures    int // in a row, without anything delivered between them
 	conflicts   int // the same
 	files       map[string]bool

@@ -68,8 +68,11 @@ type Pipeline struct {
 	trails     map[string]*trail
 	generation int64
 	configErr  string
-	started    time.Time
-	stored     account // as last stored, for the status
+	// unloaded: a trail of the configuration has a cursor and could not be put in
+	// force, so that nobody knows what it still needs of the spool.
+	unloaded bool
+	started  time.Time
+	stored   account // as last stored, for the status
 
 	// reading is held while a step runs; applying counts those who wait for it,
 	// for whom the reader ends its step early.

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/trail-operator/trail-operator/internal/objectstore"
@@ -35,6 +36,9 @@ func (d *deliverer) put(ctx context.Context, path string, e *outbox.Entry) (sinc
 		d.doubt = before
 		d.mu.Unlock()
 	}
+	if d.unreadable.tooLong(e, err, now) {
+		since, err = upload.GiveUp(ctx, d.store, e)
+	}
 	if err != nil || asked.IsZero() || now.Sub(d.proof.at).Abs() < proofInterval {
 		return since, err
 	}
@@ -58,6 +62,28 @@ func (d *deliverer) doubts(e *outbox.Entry) (before outbox.Entry) {
 		d.doubt = *e
 	}
 	return before
+}
+
+// unreadableFor is how long a file may be unreadable before it is given up: what
+// a volume cannot read now it may read again, and until then the files behind it wait.
+const unreadableFor = 10 * time.Minute
+
+// unreadable is the file that the volume could not read at the last try.
+type unreadable struct {
+	file  string
+	since time.Time
+}
+
+// tooLong notes the result of a try. It reports whether the file is to be given up.
+func (u *unreadable) tooLong(e *outbox.Entry, err error, now time.Time) bool {
+	if !errors.Is(err, upload.ErrVolume) || !errors.Is(err, syscall.EIO) {
+		*u = unreadable{}
+		return false
+	}
+	if u.file != e.File || now.Before(u.since) {
+		*u = unreadable{e.File, now}
+	}
+	return now.Sub(u.since) >= unreadableFor
 }
 
 // reprove looks again at the object that was not protected, if there is one.

@@ -188,10 +188,10 @@ func (p *Pipeline) trim(trails []*trail) error {
 	return nil
 }
 
-// applied reports whether a configuration is known. Until then no trail can say
-// what it still needs.
+// applied reports whether it is known of all trails what they still need: not
+// until there is a configuration, and not while a trail of it could not be loaded.
 func (p *Pipeline) applied() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.generation > 0
+	return p.generation > 0 && !p.unloaded
 }

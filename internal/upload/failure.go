@@ -42,7 +42,7 @@ var causes = []struct {
 	{objectstore.ErrRegion, receiverstatus.ReasonOther, "The bucket is in another region than the trail says."},
 	{ErrConflict, receiverstatus.ReasonOther, "The object store keeps something else than what it is sent, or somebody else writes where only this trail should."},
 	{ErrNotStored, receiverstatus.ReasonOther, "The object store confirmed an object that it does not have."},
-	{errVolume, receiverstatus.ReasonOther, "A file on the receiver's volume cannot be opened."},
+	{ErrVolume, receiverstatus.ReasonOther, "A file on the receiver's volume cannot be read."},
 	{objectstore.ErrNoBucket, receiverstatus.ReasonNoBucket, "The bucket does not exist."},
 	{objectstore.ErrBadCredentials, receiverstatus.ReasonBadCredentials, "The access key or the secret key was not accepted."},
 	{objectstore.ErrAccessDenied, receiverstatus.ReasonAccessDenied, "The credentials may not write to this bucket and prefix."},

@@ -37,8 +37,9 @@ var (
 
 	// ErrNotStored says that the server has confirmed an object that it does not have.
 	ErrNotStored = errors.New("the server confirmed an object that it does not have")
-
-	errVolume = errors.New("a file on the volume cannot be opened")
+	// ErrVolume says that the volume does not let the file be read now. Nothing is
+	// known of the file.
+	ErrVolume = errors.New("a file on the volume cannot be read")
 )
 
 // Send stores the file at path under the entry's key, protected as asked, and returns when the
@@ -46,7 +47,7 @@ var (
 // stored is then when that was, by the server's clock, and zero otherwise.
 // It takes at most two minutes and what the file needs at 256 KiB a second.
 // Errors are ErrConflict, also for an object that the server has stored a part
-// of, ErrDamaged, or others, which pass with time.
+// of, ErrDamaged, or others, which pass with time, ErrVolume among them.
 func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path string, e *outbox.Entry, asked Protection) (stored time.Time, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience+time.Duration(e.Size/floorRate)*time.Second)
 	defer cancel()
@@ -54,6 +55,19 @@ func Send(ctx context.Context, store objectstore.Store, files outbox.FS, path st
 	if err == nil {
 		return stored, confirm(ctx, store, e)
 	}
+	return settle(ctx, store, e, err)
+}
+
+// GiveUp is Send for an entry whose file will never be read again: ErrDamaged,
+// unless an earlier try has stored it.
+func GiveUp(ctx context.Context, store objectstore.Store, e *outbox.Entry) (stored time.Time, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return settle(ctx, store, e, ErrDamaged)
+}
+
+// settle looks into the bucket after a create has failed.
+func settle(ctx context.Context, store objectstore.Store, e *outbox.Entry, err error) (stored time.Time, _ error) {
 	exists := errors.Is(err, objectstore.ErrExists)
 	if !exists && !errors.Is(err, ErrDamaged) {
 		return stored, err
@@ -92,7 +106,7 @@ func create(ctx context.Context, store objectstore.Store, files outbox.FS, path 
 	}
 	if err != nil {
 		// Too many open files, for one: nothing is known of this file.
-		return fmt.Errorf("%w: %w", errVolume, err)
+		return fmt.Errorf("%w: %w", ErrVolume, err)
 	}
 	defer f.Close()
 	sum, err := check(f, e)
@@ -113,14 +127,14 @@ func check(f io.ReadSeeker, e *outbox.Entry) (sum [32]byte, err error) {
 	h := sha256.New()
 	n, err := io.Copy(h, f)
 	if err != nil {
-		return sum, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return sum, fmt.Errorf("%w: %w", ErrVolume, err)
 	}
 	h.Sum(sum[:0])
 	if n != e.Size || hex.EncodeToString(sum[:]) != e.SHA256 {
 		return sum, ErrDamaged
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return sum, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return sum, fmt.Errorf("%w: %w", ErrVolume, err)
 	}
 	return sum, nil
 }

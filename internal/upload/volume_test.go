@@ -25,6 +25,16 @@ func (noFiles) Open(path string) (io.ReadSeekCloser, error) {
 	return nil, &os.PathError{Op: "open", Path: path, Err: syscall.EMFILE}
 }
 
+// badSector is a file system that cannot read its files.
+type badSector struct{ outbox.OS }
+
+func (badSector) Open(string) (io.ReadSeekCloser, error) { return unreadable{}, nil }
+
+type unreadable struct{ io.ReadSeekCloser }
+
+func (unreadable) Read([]byte) (int, error) { return 0, &os.PathError{Op: "read", Err: syscall.EIO} }
+func (unreadable) Close() error             { return nil }
+
 // TestSendFromDamagedVolume: a file that the volume has lost is not lost when
 // an earlier try had brought it into the bucket, and nothing is given up for a
 // reason that passes.
@@ -43,6 +53,7 @@ func TestSendFromDamagedVolume(t *testing.T) {
 		"missing, and nobody may look":           {fault: memory.Fault{Refuse: objectstore.ErrAccessDenied}, want: upload.ErrDamaged},
 		"missing, and nobody answers":            {fault: memory.Fault{Refuse: objectstore.ErrUnreachable}, want: objectstore.ErrUnreachable},
 		"whole, but too many files are open now": {file: body, fs: noFiles{}, want: syscall.EMFILE},
+		"perhaps whole, and cannot be read now":  {file: body, fs: badSector{}, want: syscall.EIO},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := memory.New(clock.RealClock{})

@@ -10,6 +10,7 @@ package pebble
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// FreeBytes tells what is free on the volume, by default as FS says.
 	FreeBytes func() (int64, error)
+	// Fatal ends the process, by default with os.Exit: Pebble cannot go on, and
+	// does not expect it to return.
+	Fatal func(why string)
 }
 
 // store implements spool.Spool.
@@ -111,6 +115,9 @@ func Open(dir string, opts Options) (spool.Spool, error) {
 	}
 	if opts.FreeBytes == nil {
 		opts.FreeBytes = func() (int64, error) { return freeBytes(opts.FS, dir) }
+	}
+	if opts.Fatal == nil {
+		opts.Fatal = func(string) { os.Exit(1) }
 	}
 	s := &store{
 		opts:        opts,

@@ -3,7 +3,6 @@ package pebble
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -54,7 +53,7 @@ func (s *store) pebbleOptions() *pebble.Options {
 		L0StopWritesThreshold: 1000,
 		// Pinned: a newer format cannot be opened by an older receiver.
 		FormatMajorVersion: pebble.FormatTableFormatV6,
-		Logger:             logger{s.opts.Logger},
+		Logger:             logger{s.opts.Logger, s.opts.Fatal},
 		EventListener: &pebble.EventListener{
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				s.aside.keepFile(info.Path)
@@ -77,7 +76,10 @@ func (s *store) pebbleOptions() *pebble.Options {
 }
 
 // logger passes on what Pebble has to say.
-type logger struct{ logr.Logger }
+type logger struct {
+	logr.Logger
+	fatal func(why string)
+}
 
 func (l logger) Infof(format string, args ...any) { l.V(2).Info(fmt.Sprintf(format, args...)) }
 
@@ -88,6 +90,7 @@ func (l logger) Errorf(format string, args ...any) {
 // Fatalf ends the process: Pebble calls it when it cannot write its log, and
 // does not expect it to return. Nothing that was answered is lost.
 func (l logger) Fatalf(format string, args ...any) {
-	l.Logger.Error(nil, "spool: the volume cannot be written, the process ends: "+fmt.Sprintf(format, args...))
-	os.Exit(1)
+	why := fmt.Sprintf(format, args...)
+	l.Logger.Error(nil, "spool: the volume cannot be written, the process ends: "+why)
+	l.fatal(why)
 }
