@@ -28,6 +28,7 @@ import (
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/controllers/eventselector"
 	"github.com/trail-operator/trail-operator/controllers/installation"
+	"github.com/trail-operator/trail-operator/controllers/loss"
 	"github.com/trail-operator/trail-operator/controllers/organizationtrail"
 	"github.com/trail-operator/trail-operator/controllers/probe"
 	"github.com/trail-operator/trail-operator/controllers/receiver"
@@ -54,6 +55,9 @@ type Options struct {
 	// servers send, and ProbeLag how long their events may take; 0 means half a
 	// minute at first and later five, and two minutes.
 	ProbeInterval, ProbeLag time.Duration
+	// LossInterval is how often the metrics of API servers are read, and LossLag how
+	// long an event may be under way; 0 means a minute and six.
+	LossInterval, LossLag time.Duration
 	Clock                   clock.PassiveClock
 	// Metrics is the registry; nil means that of controller-runtime.
 	Metrics prometheus.Registerer
@@ -143,10 +147,18 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 			return nil, err
 		}
 	}
+	accountant := &loss.Accountant{
+		Client: mgr.GetClient(), Direct: direct, Config: cfg, Namespace: o.Config.Namespace, APIServers: o.Config.Receiver.APIServers,
+		Off: o.Config.LossAccounting.Disabled, Receiver: o.Receiver, Clock: o.Clock, Interval: o.LossInterval, Lag: o.LossLag,
+	}
+	if err := errors.Join(o.Metrics.Register(loss.NewMetrics(accountant)), mgr.Add(accountant)); err != nil {
+		return nil, err
+	}
 	keeper.Receiver, keeper.Events = o.Receiver, mgr.GetEventRecorder("certificates")
 	poller := &trail.Poller{
 		Client: mgr.GetClient(), Receiver: o.Receiver, Installation: made, DenyHosts: api.hosts, Clock: o.Clock,
 		Interval: o.PollReceiver, Abandoned: trail.NewAbandoned(), ProbeLag: cmp.Or(o.ProbeLag, auditpolicy.ProbeLag),
+		Losses: accountant.View,
 		Report: &trail.Report{
 			Client: mgr.GetClient(), Namespace: o.Config.Namespace, APIServers: o.Config.Receiver.APIServers, Clock: o.Clock, Installation: made,
 		},

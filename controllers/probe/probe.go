@@ -79,8 +79,8 @@ type call struct {
 
 // calls change nothing and return nothing that is secret. The manager has the
 // rights for them anyway.
-func (p *Prober) calls() []call {
-	installation := "/api/v1/namespaces/" + p.Namespace + "/configmaps/" + manifests.InstallationName
+func calls(namespace string) []call {
+	installation := "/api/v1/namespaces/" + namespace + "/configmaps/" + manifests.InstallationName
 	return []call{
 		{
 			class: receiverstatus.ClassWrite, method: http.MethodPatch, path: installation, query: "dryRun=All",
@@ -89,7 +89,7 @@ func (p *Prober) calls() []call {
 		{class: receiverstatus.ClassRead, method: http.MethodGet, path: installation, accept: "application/json"},
 		{
 			class: receiverstatus.ClassSecret, method: http.MethodGet,
-			path:   "/api/v1/namespaces/" + p.Namespace + "/secrets/" + manifests.ManagerCertName,
+			path:   "/api/v1/namespaces/" + namespace + "/secrets/" + manifests.ManagerCertName,
 			accept: "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
 		},
 	}
@@ -101,33 +101,68 @@ func (p *Prober) calls() []call {
 func (p *Prober) Probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	base, _, err := rest.DefaultServerUrlFor(p.Config)
+	c, err := Connect(p.Config)
 	if err != nil {
-		return fmt.Errorf("reading the address of the API server: %w", err)
+		return err
 	}
-	tlsConfig, err := rest.TLSConfigFor(p.Config)
+	defer c.Close()
+	_, err = c.Probe(ctx, p.Namespace)
+	return err
+}
+
+// Connection is a single one to one API server.
+type Connection struct {
+	base      *url.URL
+	via       http.RoundTripper // authenticated
+	transport *http.Transport
+}
+
+// Connect prepares a connection to the API server of a configuration.
+func Connect(config *rest.Config) (*Connection, error) {
+	base, _, err := rest.DefaultServerUrlFor(config)
 	if err != nil {
-		return fmt.Errorf("reading the certificates for the API server: %w", err)
+		return nil, fmt.Errorf("reading the address of the API server: %w", err)
 	}
-	transport := &http.Transport{
-		TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true, DialContext: p.Config.Dial, Proxy: p.Config.Proxy,
+	tlsConfig, err := rest.TLSConfigFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificates for the API server: %w", err)
+	}
+	c := &Connection{base: base, transport: &http.Transport{
+		TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true, DialContext: config.Dial, Proxy: config.Proxy,
 		MaxConnsPerHost: 1,
+	}}
+	if c.transport.Proxy == nil {
+		c.transport.Proxy = http.ProxyFromEnvironment
 	}
-	if transport.Proxy == nil {
-		transport.Proxy = http.ProxyFromEnvironment
+	if c.via, err = rest.HTTPWrappersForConfig(config, c.transport); err != nil {
+		return nil, fmt.Errorf("reading the credentials for the API server: %w", err)
 	}
-	defer transport.CloseIdleConnections()
-	authenticated, err := rest.HTTPWrappersForConfig(p.Config, transport)
+	return c, nil
+}
+
+// Close ends the connection.
+func (c *Connection) Close() { c.transport.CloseIdleConnections() }
+
+// Get asks for a path. The caller closes the body of the answer.
+func (c *Connection) Get(ctx context.Context, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base.JoinPath(path).String(), http.NoBody)
 	if err != nil {
-		return fmt.Errorf("reading the credentials for the API server: %w", err)
+		return nil, err
 	}
-	id := uuid.NewString()
-	for _, c := range p.calls() {
-		if err := send(ctx, authenticated, base, id, c); err != nil {
-			return fmt.Errorf("asking the API server: %w", err)
+	req.Header.Set("User-Agent", "trail-operator-probe")
+	return c.via.RoundTrip(req)
+}
+
+// Probe makes the calls of one probe, and returns its ID. namespace is that of
+// the installation.
+func (c *Connection) Probe(ctx context.Context, namespace string) (id string, err error) {
+	id = uuid.NewString()
+	for _, call := range calls(namespace) {
+		if err := send(ctx, c.via, c.base, id, call); err != nil {
+			return "", fmt.Errorf("asking the API server: %w", err)
 		}
 	}
-	return nil
+	return id, nil
 }
 
 func send(ctx context.Context, via http.RoundTripper, base *url.URL, id string, c call) error {

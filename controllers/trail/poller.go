@@ -20,6 +20,7 @@ import (
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/internal/auditpolicy"
+	"github.com/trail-operator/trail-operator/internal/lossaccount"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
@@ -42,6 +43,8 @@ type Poller struct {
 	Report *Report
 	// ProbeLag is how long what a probe called may take to arrive.
 	ProbeLag time.Duration
+	// Losses are those before the receiver; nil for nobody who knows.
+	Losses func() *lossaccount.View
 
 	kinds   []subscription
 	last    atomic.Pointer[receiverstatus.Status] // nil: the receiver does not answer
@@ -83,6 +86,14 @@ func (p *Poller) gaps(now time.Time) []auditpolicy.Gap {
 	return auditpolicy.Gaps(s.Intake.Sources, p.ProbeLag, now)
 }
 
+// losses are those before the receiver, as far as they are known.
+func (p *Poller) losses() *lossaccount.View {
+	if p.Losses == nil {
+		return nil
+	}
+	return p.Losses()
+}
+
 // denied are the addresses that no endpoint may be.
 func (p *Poller) denied() []string {
 	if p.DenyHosts == nil {
@@ -122,6 +133,7 @@ type view struct {
 	Flushed, Delivered      bool
 	Digested, Skewed        bool
 	Delivery, Digest        string
+	Damaged, Lost           int64
 	Head                    record.Head
 }
 
@@ -131,13 +143,14 @@ func viewOf(s *receiverstatus.Status, t *receiverstatus.Trail) view {
 	}
 	v := view{
 		Reachable: true, Full: s.Spool.Full, Refused: s.ConfigError != "",
-		Posted: s.Intake.Received > 0 || len(s.Intake.Sources) > 0,
+		Posted:  s.Intake.Received > 0 || len(s.Intake.Sources) > 0,
+		Damaged: s.Spool.Damaged,
 	}
 	if t == nil {
 		return v
 	}
 	v.Known, v.Generation, v.Start, v.Flushed = true, t.Generation, t.StartPosition, t.Flushed
-	v.Selection = t.SelectionSHA256
+	v.Selection, v.Lost = t.SelectionSHA256, t.Counts.Expired+t.Counts.Quarantined
 	v.Delivered, v.Digested, v.Skewed = t.LastDelivery != nil, t.LastDigest != nil, t.ClockSkewSeconds != 0
 	if t.DeliveryError != nil {
 		v.Delivery = t.DeliveryError.Reason + "/" + t.DeliveryError.Code
@@ -168,7 +181,7 @@ func (p *Poller) poll(ctx context.Context, log logr.Logger) {
 	p.asked.Store(true)
 	p.report(log, s)
 	now := p.Clock.Now()
-	p.around = strings.Join(append(slices.Clone(p.denied()), p.expired, p.Installation.Certificates().Expiring(now), fmt.Sprint(p.gaps(now))), "\n")
+	p.around = strings.Join(append(slices.Clone(p.denied()), p.expired, p.Installation.Certificates().Expiring(now), fmt.Sprint(p.gaps(now)), p.losses().Digest()), "\n")
 	p.Report.publish(ctx, log, s, err)
 	views := map[types.UID]view{}
 	for _, sub := range p.kinds {

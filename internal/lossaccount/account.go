@@ -461,3 +461,10 @@ func later(a, b time.Time) time.Time {
 	}
 	return b
 }
+
+// Named reports whether the name of a process is known.
+func (a *Account) Named(of Identity) bool {
+	return slices.ContainsFunc(a.Processes, func(p *Process) bool {
+		return p.Address == of.Address && p.Started.UnixNano() == of.Started && p.Name != ""
+	})
+}

@@ -427,7 +427,7 @@ func TestBounds(t *testing.T) {
 	w := newWorld(t)
 	w.look(0)
 	total := int64(0)
-	for n := range 1500 {
+	for n := range 800 {
 		if n%2 == 0 {
 			w.begin(w.now)
 		}

@@ -22,6 +22,8 @@ const (
 	CauseNewVolume Cause = "NewVolume"
 	// CauseVolumeRestored: the receiver's volume is an older state of itself.
 	CauseVolumeRestored Cause = "VolumeRestored"
+	// CauseAccountLost: the account itself was damaged, and began anew.
+	CauseAccountLost Cause = "AccountLost"
 )
 
 // Loss is something that was lost, or may have been.

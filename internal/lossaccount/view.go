@@ -27,6 +27,19 @@ type View struct {
 	Servers   []ServerView
 }
 
+// Digest changes when something changes that is said of losses; nil has one, too.
+func (v *View) Digest() string {
+	if v == nil {
+		return ""
+	}
+	said := fmt.Sprint(v.Off, v.Since.IsZero(), v.Through.IsZero(), v.NoAddress, v.Unreadable, v.Unidentified, v.Behind)
+	for i := range v.Losses {
+		l := &v.Losses[i]
+		said += fmt.Sprint(" ", l.ID, l.APIServer, l.Events, l.To.Unix())
+	}
+	return said
+}
+
 // ServerView are the numbers of one API server since the account began.
 type ServerView struct {
 	Name string
@@ -149,6 +162,14 @@ func (a *Account) Store() ([]byte, error) {
 		return nil, errors.New("the account of losses is too large to be stored")
 	}
 	return b, err
+}
+
+// Anew is the account after one that cannot be read: what that knew may have
+// been a loss.
+func Anew(now time.Time) *Account {
+	a := &Account{now: now}
+	a.open(CauseAccountLost, "", now)
+	return a
 }
 
 // Load reads a stored account. None is a new one.

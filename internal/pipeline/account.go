@@ -26,7 +26,7 @@ type account struct {
 type sources map[string]sourceAccount
 
 type sourceAccount struct {
-	Received int64          `json:"received"` // accepted, skipped and quarantined
+	Received int64          `json:"received"` // accepted, skipped, quarantined, and stored before in another chunk
 	Last     spool.Position `json:"last"`
 }
 
@@ -58,7 +58,7 @@ func (a *account) take(n spool.Position, c *spool.Chunk, damaged bool, now time.
 	if !known && len(a.Sources) >= receiverstatus.MaxSourceAccounts {
 		delete(a.Sources, a.Sources.silent())
 	}
-	of.Received += int64(c.Items) + int64(c.Skipped) + int64(c.Quarantined)
+	of.Received += int64(c.Items) + int64(c.Skipped) + int64(c.Quarantined) + int64(c.Duplicates)
 	of.Last = n
 	a.Sources[c.Source] = of
 }

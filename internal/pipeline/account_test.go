@@ -25,7 +25,7 @@ func TestAccountCountsEachChunkOnce(t *testing.T) {
 					Kind:   rapid.SampledFrom([]spool.Kind{spool.KindAudit, spool.KindOwn}).Draw(t, "kind"),
 					Source: rapid.SampledFrom([]string{"1/a", "1/b"}).Draw(t, "source"),
 					Items:  rapid.IntRange(0, 9).Draw(t, "items"), Skipped: rapid.IntRange(0, 9).Draw(t, "skipped"),
-					Quarantined: rapid.IntRange(0, 2).Draw(t, "quarantined"),
+					Quarantined: rapid.IntRange(0, 2).Draw(t, "quarantined"), Duplicates: rapid.IntRange(0, 2).Draw(t, "duplicates"),
 				},
 				rapid.Bool().Draw(t, "damaged"), rapid.Bool().Draw(t, "lost"),
 			}
@@ -53,7 +53,7 @@ func TestAccountCountsEachChunkOnce(t *testing.T) {
 			want.Quarantined += int64(s.chunk.Quarantined)
 			if s.chunk.Kind == spool.KindAudit {
 				want.Accepted += int64(s.chunk.Items)
-				received[s.chunk.Source] += int64(s.chunk.Items + s.chunk.Skipped + s.chunk.Quarantined)
+				received[s.chunk.Source] += int64(s.chunk.Items + s.chunk.Skipped + s.chunk.Quarantined + s.chunk.Duplicates)
 			}
 		}
 		for _, of := range a.Sources.list() {

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/lossaccount"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/test/fuzzing"
@@ -50,6 +51,13 @@ func FuzzOf(f *testing.F) {
 						o.Receiver.Trails[i].UID = string(trail.UID)
 					}
 				}
+			}
+			if s.Bool() {
+				trail.Status.StartLoggingTime = &metav1.Time{Time: now}
+			}
+			if s.Bool() {
+				o.Loss = &lossaccount.View{}
+				s.Fill(o.Loss, words...)
 			}
 			before := trail.Status
 			trail.Status = Of(o)
