@@ -15,12 +15,12 @@ const module = "github.com/trail-operator/trail-operator/"
 
 // contracts may be imported by everybody. They import each other and nothing
 // else of ours.
-var contracts = []string{"api/v1alpha1", "internal/record", "internal/receiverconfig", "internal/receiverstatus"}
+var contracts = []string{"api/v1alpha1", "internal/record", "internal/receiverconfig", "internal/receiverstatus", "internal/validation"}
 
 // pure packages import contracts and other pure packages only.
 var pure = []string{
 	"internal/auditevent", "internal/mapping", "internal/selector", "internal/digest", "internal/signing",
-	"internal/auditpolicy", "internal/pki", "internal/bucket", "internal/deflate", "internal/lossaccount", "internal/serviceaccount",
+	"internal/auditpolicy", "internal/pki", "internal/bucket", "internal/deflate", "internal/lossaccount", "internal/cron", "internal/serviceaccount",
 }
 
 // dataPlane moves audit data.
@@ -48,7 +48,7 @@ var rules = []struct {
 	{"no byte of audit data passes through the control plane", []string{"controllers", "cmd/manager"}, nil, prefixed(dataPlane), nil},
 	{
 		"the read side shares only the formats with the writer",
-		[]string{"internal/verify", "internal/cloudtrailapi"},
+		[]string{"internal/verify", "internal/validator", "internal/cloudtrailapi"},
 		nil,
 		prefixed([]string{"internal/spool", "internal/outbox", "internal/upload", "internal/pipeline"}), nil,
 	},

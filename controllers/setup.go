@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +34,7 @@ import (
 	"github.com/trail-operator/trail-operator/controllers/probe"
 	"github.com/trail-operator/trail-operator/controllers/receiver"
 	"github.com/trail-operator/trail-operator/controllers/trail"
+	"github.com/trail-operator/trail-operator/controllers/validation"
 	"github.com/trail-operator/trail-operator/internal/auditpolicy"
 	"github.com/trail-operator/trail-operator/internal/managerconfig"
 	"github.com/trail-operator/trail-operator/internal/manifests"
@@ -58,7 +60,10 @@ type Options struct {
 	// LossInterval is how often the metrics of API servers are read, and LossLag how
 	// long an event may be under way; 0 means a minute and six.
 	LossInterval, LossLag time.Duration
-	Clock                   clock.PassiveClock
+	// ValidationInterval is how often it is looked which trails are to be
+	// validated; 0 means 5 seconds.
+	ValidationInterval time.Duration
+	Clock              clock.PassiveClock
 	// Metrics is the registry; nil means that of controller-runtime.
 	Metrics prometheus.Registerer
 }
@@ -106,9 +111,9 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 		}
 		o.Receiver, keeper.Renewed = c, c.Use
 	}
-	var cached cache.Options
+	cached := cache.Options{ByObject: validation.Cache(o.Config.Namespace)}
 	if made.Receiver != nil {
-		cached.ByObject = receiver.Cache(o.Config.Namespace)
+		maps.Copy(cached.ByObject, receiver.Cache(o.Config.Namespace))
 	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
 		Cache:                         cached,
@@ -167,7 +172,15 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	if err != nil {
 		return nil, err
 	}
-	for _, kind := range []trail.Kind{trail.Namespaced{}, organizationtrail.Kind{}} {
+	kinds := []trail.Kind{trail.Namespaced{}, organizationtrail.Kind{}}
+	scheduler := &validation.Scheduler{
+		Client: mgr.GetClient(), Config: o.Config, Installation: made, Rendered: made.Publisher, Receiver: o.Receiver, Kinds: kinds,
+		Clock: o.Clock, Metrics: validation.NewMetrics(), Interval: o.ValidationInterval,
+	}
+	if err := errors.Join(scheduler.Metrics.Register(o.Metrics), mgr.Add(scheduler)); err != nil {
+		return nil, err
+	}
+	for _, kind := range kinds {
 		trails := &trail.Reconciler{
 			Kind: kind, Client: mgr.GetClient(), Config: o.Config, Installation: made, Open: o.Open,
 			Receiver: o.Receiver, Events: mgr.GetEventRecorder("trail-controller"), Clock: o.Clock, Poller: poller,

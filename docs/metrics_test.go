@@ -16,6 +16,7 @@ import (
 
 	"github.com/trail-operator/trail-operator/controllers/installation"
 	"github.com/trail-operator/trail-operator/controllers/trail"
+	"github.com/trail-operator/trail-operator/controllers/validation"
 	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
 	"github.com/trail-operator/trail-operator/internal/receiver"
 )
@@ -100,6 +101,9 @@ func TestReceiverMetrics(t *testing.T) {
 func TestManagerMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(trail.NewAbandoned(), installation.NewExpiry())
+	if err := validation.NewMetrics().Register(registry); err != nil {
+		t.Fatal(err)
+	}
 	compare(t, described(t, registry), listed(t, "Manager"))
 }
 

@@ -16,6 +16,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Bucket",type=string,JSONPath=`.spec.destination.bucket`
 // +kubebuilder:printcolumn:name="Prefix",type=string,JSONPath=`.status.prefix`,priority=1
+// +kubebuilder:printcolumn:name="Validated",type=string,JSONPath=`.status.conditions[?(@.type=="Validated")].status`
 // +kubebuilder:printcolumn:name="Last Delivery",type=date,JSONPath=`.status.latestDelivery.time`
 // +kubebuilder:printcolumn:name="Last Digest",type=date,JSONPath=`.status.latestDigest.time`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

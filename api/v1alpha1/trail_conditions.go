@@ -23,6 +23,10 @@ const (
 	// ConditionCertificateExpiring is present, and True, in the last 90 days of a
 	// certificate of the installation that people must replace. Nothing is wrong yet.
 	ConditionCertificateExpiring = "CertificateExpiring"
+	// ConditionValidated is present while the operator validates what the trail
+	// has delivered, and False when that was tampered with. Ready does not follow
+	// it: recording goes on.
+	ConditionValidated = "Validated"
 )
 
 // Reasons of conditions that are True.
@@ -35,6 +39,7 @@ const (
 	ReasonDelivered            = "Delivered"            // Delivering
 	ReasonDigestDelivered      = "DigestDelivered"      // DigestsCurrent
 	ReasonCompiled             = "Compiled"             // Ready, of an EventSelector
+	ReasonLogFilesValid        = "LogFilesValid"        // Validated
 )
 
 // Reasons of conditions that are Unknown or Reconciling.
@@ -47,6 +52,20 @@ const (
 	ReasonDeleting            = "Deleting"            // the same, before the Trail goes
 	ReasonRetrying            = "Retrying"            // after a failure
 	ReasonReceiverUnreachable = "ReceiverUnreachable" // its status API does not answer
+)
+
+// Reasons of Validated that is not True; it has ReasonSuspended, too.
+const (
+	// ReasonNeverRun: no validation has ended yet.
+	ReasonNeverRun = "NeverRun"
+	// ReasonValidationFailed: the last validation could not be carried out.
+	ReasonValidationFailed = "ValidationFailed"
+	// ReasonInvalidSchedule: the schedule is none, or never comes.
+	ReasonInvalidSchedule = "InvalidSchedule"
+	// ReasonLogFilesInvalid: log files were changed, deleted or added.
+	ReasonLogFilesInvalid = "LogFilesInvalid"
+	// ReasonDigestsInvalid: the same of digests or keys.
+	ReasonDigestsInvalid = "DigestsInvalid"
 )
 
 // Reasons of failures.

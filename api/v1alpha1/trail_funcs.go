@@ -13,6 +13,9 @@ const DefaultRegion = "us-east-1"
 // expireAfterDays=30,objectLockDays=7. The condition ShorteningNotAllowed prints it.
 const AnnotationAllowShortening = "trail-operator.io/allow-shortening"
 
+// AnnotationValidateNow has the trail validated whenever its value changes.
+const AnnotationValidateNow = "trail-operator.io/validate-now"
+
 // AsTrail views an OrganizationTrail as the Trail that it is otherwise: one
 // without a namespace. Both share their memory.
 func (t *OrganizationTrail) AsTrail() *Trail { return (*Trail)(t) }
@@ -72,6 +75,21 @@ func (t *Trail) Selection() EventSelection {
 
 // IsEnabled reports whether digests are delivered.
 func (v LogFileValidation) IsEnabled() bool { return v.Mode != ValidationDisabled }
+
+// Lookback is how many days a full validation reaches back.
+func (v LogFileValidation) Lookback() int32 {
+	if v.LookbackDays == 0 {
+		return DefaultLookbackDays
+	}
+	return v.LookbackDays
+}
+
+// IsValidated reports whether the operator is asked to validate what the trail
+// has delivered: by a schedule, or by hand.
+func (t *Trail) IsValidated() bool {
+	return t.Spec.LogFileValidation.IsEnabled() &&
+		(t.Spec.LogFileValidation.Schedule != "" || t.Annotations[AnnotationValidateNow] != "")
+}
 
 // FileAgeSeconds is the age limit in force.
 func (d Delivery) FileAgeSeconds() int32 {

@@ -6,7 +6,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // delay of up to a minute; conditions and the head follow at once.
 type TrailStatus struct {
 	// conditions are Ready, BucketReady, Receiving, Delivering and
-	// DigestsCurrent, and, only while they are true, Reconciling and Stalled.
+	// DigestsCurrent; Validated, if that is asked for; and, only while they are
+	// true, Reconciling and Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -73,6 +74,14 @@ type TrailStatus struct {
 	// the last 24 hours.
 	// +optional
 	DeliveredBytesPerDay int64 `json:"deliveredBytesPerDay,omitempty"`
+
+	// lastValidation is the last validation that has ended.
+	// +optional
+	LastValidation *LastValidation `json:"lastValidation,omitempty"`
+
+	// validated is how far everything was found valid.
+	// +optional
+	Validated *ValidatedUntil `json:"validated,omitempty"`
 }
 
 // RecordedSelection is a selection that stands in the trail as an event of its

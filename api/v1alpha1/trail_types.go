@@ -12,6 +12,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Bucket",type=string,JSONPath=`.spec.destination.bucket`
 // +kubebuilder:printcolumn:name="Prefix",type=string,JSONPath=`.status.prefix`,priority=1
+// +kubebuilder:printcolumn:name="Validated",type=string,JSONPath=`.status.conditions[?(@.type=="Validated")].status`
 // +kubebuilder:printcolumn:name="Last Delivery",type=date,JSONPath=`.status.latestDelivery.time`
 // +kubebuilder:printcolumn:name="Last Digest",type=date,JSONPath=`.status.latestDigest.time`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -107,7 +108,10 @@ const (
 	ValidationDisabled ValidationMode = "Disabled"
 )
 
-// LogFileValidation says whether signed digests are delivered.
+// LogFileValidation says whether signed digests are delivered, and when what was
+// delivered is validated.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.schedule) || !has(self.mode) || self.mode == 'Enabled'",message="The field schedule needs the mode Enabled: without digests there is nothing to validate."
 type LogFileValidation struct {
 	// mode: with Enabled a signed digest every hour lists the log files, so
 	// that changed and deleted files are noticed. Disabled ends the chain with
@@ -115,7 +119,32 @@ type LogFileValidation struct {
 	// +optional
 	// +kubebuilder:default=Enabled
 	Mode ValidationMode `json:"mode,omitempty"`
+
+	// schedule is when the operator validates what lies in the bucket, as the
+	// five fields of cron in UTC, such as "30 4 * * *". Left out, it does not.
+	// Digests come once an hour, so a trail is validated at most every half hour.
+	// +optional
+	// +kubebuilder:validation:MaxLength=100
+	// +kubebuilder:validation:Pattern=`^[0-9*,/A-Za-z-]+( [0-9*,/A-Za-z-]+){4}$`
+	Schedule string `json:"schedule,omitempty"`
+
+	// lookbackDays is how far back a full validation reaches, which takes place
+	// once a week; left out it is 90. Those between begin where the last valid one
+	// has ended.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3650
+	LookbackDays int32 `json:"lookbackDays,omitempty"`
+
+	// credentialsSecretRef names a Secret, with the same keys as that of the
+	// destination, whose credentials may list and read the bucket, and no more.
+	// Left out, those of the destination are used.
+	// +optional
+	CredentialsSecretRef *CredentialsSecretRef `json:"credentialsSecretRef,omitempty"`
 }
+
+// DefaultLookbackDays is that of LogFileValidation.
+const DefaultLookbackDays int32 = 90
 
 // Bounds and defaults of Delivery.
 const (

@@ -4,22 +4,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"go.uber.org/zap"
 	"k8s.io/utils/clock"
 
@@ -28,6 +23,9 @@ import (
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "validate-logs" {
+		os.Exit(validate(os.Args[2:]))
+	}
 	var o receiver.Options
 	flag.StringVar(&o.ConfigDir, "config-dir", "/etc/trail-receiver", "folder with the configuration that the manager renders")
 	flag.StringVar(&o.DataDir, "data-dir", "/var/lib/trail-receiver", "folder on the receiver's own volume")
@@ -77,25 +75,4 @@ func run(ctx context.Context, o receiver.Options, listen, metrics string) error 
 	}
 	o.Log.Info("Listening", "address", l.Addr().String())
 	return r.Run(ctx, l)
-}
-
-// serveMetrics serves /metrics and the probes, without TLS, on an address that
-// only the pod, or whom the installer lets, can reach.
-func serveMetrics(ctx context.Context, address string, registry *prometheus.Registry, r *receiver.Receiver, log logr.Logger) error {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return err
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", r.ServeHealth)
-	mux.HandleFunc("GET /readyz", r.ServeReady)
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
-	go func() {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			log.Error(err, "Metrics are not served any more")
-		}
-	}()
-	context.AfterFunc(ctx, func() { _ = s.Close() })
-	return nil
 }

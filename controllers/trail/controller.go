@@ -93,7 +93,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	object := r.Kind.Object(&v1alpha1.Trail{})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named(r.Kind.Name()).
-		For(object, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		For(object, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, r.validated()))).
 		Watches(object, r.siblings()).
 		Watches(&v1alpha1.EventSelector{}, r.referrers(), builder.WithPredicates(selectionChanged)).
 		WatchesRawSource(source.Channel(r.Poller.subscribe(r.Kind), &handler.EnqueueRequestForObject{})).

@@ -40,6 +40,10 @@ var rules = map[string]schema{
 	"intake.forwardTo.timeoutSeconds":    {"minimum": 0, "maximum": 300},
 	"intake.forwardTo.queueBytes":        {"minimum": 0},
 
+	"validation.concurrency":     {"minimum": 1, "maximum": 100},
+	"validation.deadlineSeconds": {"minimum": 60, "maximum": 86400},
+	"validation.nodeSelector[]":  {"pattern": labelValue},
+
 	"receiver.apiServers":       {"minItems": 1, "maxItems": 100, "uniqueItems": true},
 	"receiver.apiServers[]":     {"pattern": dnsName, "maxLength": 63},
 	"receiver.address":          {"pattern": hostPort},

@@ -35,6 +35,10 @@ var derived = map[string]string{
 	"receiver.workload.image":            "image.receiver",
 	"receiver.workload.imagePullPolicy":  "image.pullPolicy",
 	"receiver.workload.imagePullSecrets": "image.pullSecrets",
+
+	"validation.image":            "image.receiver",
+	"validation.imagePullPolicy":  "image.pullPolicy",
+	"validation.imagePullSecrets": "image.pullSecrets",
 }
 
 type image struct {

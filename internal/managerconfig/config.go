@@ -46,6 +46,9 @@ type Config struct {
 	Receiver Receiver `json:"receiver"`
 	Intake   Intake   `json:"intake,omitempty"`
 
+	// Validation says how trails are validated on their schedules.
+	Validation Validation `json:"validation,omitempty"`
+
 	// TrailsPerNamespace is how many Trails a namespace may have, 1 to 100; left
 	// out it is 5, as in CloudTrail. A smaller number takes no place away from
 	// trails that have one.
@@ -65,9 +68,6 @@ type Config struct {
 	// KeepSensitiveBodies keeps bodies of Secrets and tokens through intake;
 	// their secret values are still removed from records.
 	KeepSensitiveBodies bool `json:"keepSensitiveBodies,omitempty"`
-
-	// LossAccounting says whether it is found out what API servers lose.
-	LossAccounting LossAccounting `json:"lossAccounting,omitempty"`
 
 	// MetricsBindAddress is where metrics are served; empty means
 	// 127.0.0.1:8080, "0" switches them off.
@@ -132,6 +132,7 @@ func Parse(raw []byte) (*Config, error) {
 	}
 	c.Receiver.complete(c.Namespace)
 	c.Intake.ForwardTo.complete(&c.Receiver)
+	c.Validation.complete(c.Receiver.Workload)
 	if c.MetricsBindAddress == "" {
 		c.MetricsBindAddress = "127.0.0.1:8080"
 	}

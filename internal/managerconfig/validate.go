@@ -46,6 +46,7 @@ func (c *Config) validate() error {
 	}
 	c.Receiver.validate(bad)
 	c.Intake.ForwardTo.validate(&c.Receiver, bad)
+	c.Validation.validate(bad)
 	c.validateTenants(bad)
 	for i, a := range c.AllowedAddresses {
 		if _, err := parseAllowed(a); err != nil {

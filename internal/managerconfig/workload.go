@@ -117,6 +117,9 @@ type ServiceMonitor struct {
 	Labels map[string]string `json:"labels,omitempty"`
 }
 
+// DefaultEgressPorts are the ports of buckets where nobody says otherwise.
+func DefaultEgressPorts() []int32 { return []int32{443, 9000} }
+
 // complete fills in what may be left out.
 func (w *Workload) complete() {
 	if w.Resources == nil {
@@ -140,7 +143,7 @@ func (w *Workload) complete() {
 		w.NetworkPolicy.Enabled = ptr.To(true)
 	}
 	if len(w.NetworkPolicy.EgressPorts) == 0 {
-		w.NetworkPolicy.EgressPorts = []int32{443, 9000}
+		w.NetworkPolicy.EgressPorts = DefaultEgressPorts()
 	}
 	if w.ServiceMonitor.Enabled == nil {
 		w.ServiceMonitor.Enabled = ptr.To(true)

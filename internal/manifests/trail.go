@@ -35,7 +35,7 @@ func Trail(t *v1alpha1.Trail, in receiverconfig.Installation, c Credentials, r R
 		LogFileValidation: t.Spec.LogFileValidation.IsEnabled(),
 		MaxFileAgeSeconds: t.Spec.Delivery.FileAgeSeconds(),
 		MaxFileSizeMiB:    t.Spec.Delivery.FileSizeMiB(),
-		LastHead:          lastHead(t.Status.Head),
+		LastHead:          Head(t.Status.Head),
 	}
 }
 
@@ -70,8 +70,8 @@ func destination(t *v1alpha1.Trail, c Credentials, r Reach) receiverconfig.Desti
 	return out
 }
 
-// lastHead is the head as the status keeps it, for a receiver on a new volume.
-func lastHead(h *v1alpha1.DigestHead) *record.Head {
+// Head is a head as a status keeps it; nil for none.
+func Head(h *v1alpha1.DigestHead) *record.Head {
 	if h == nil {
 		return nil
 	}

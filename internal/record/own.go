@@ -20,6 +20,7 @@ const (
 	EventEventsLost         = "EventsLost"
 	EventEventsPossiblyLost = "EventsPossiblyLost"
 	EventObjectConflict     = "ObjectConflict"
+	EventValidationFailed   = "ValidationFailed"
 )
 
 // OwnEvent is something that this installation itself has to record: a change

@@ -7,7 +7,6 @@ import (
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/auditpolicy"
-	"github.com/trail-operator/trail-operator/internal/lossaccount"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
@@ -42,10 +41,7 @@ type Observation struct {
 	// Expiring says the same of one that will within 90 days and that people must
 	// replace; empty when there is none.
 	Expiring string
-	// Loss is what is known of losses before the receiver; nil when nothing was
-	// looked at yet.
-	Loss *lossaccount.View
-	Now  time.Time
+	Now      time.Time
 }
 
 // entry is the receiver's view of the trail, nil when it has none.
@@ -93,6 +89,9 @@ func Of(o Observation) v1alpha1.TrailStatus {
 			Pending: e.Counts.Pending, Quarantined: e.Counts.Quarantined, Expired: e.Counts.Expired,
 		}
 		s.DeliveredBytesPerDay = e.DeliveredBytesDay
+	}
+	if !o.Trail.IsValidated() {
+		s.LastValidation, s.Validated = nil, nil
 	}
 	s.Conditions = o.conditions(s.Conditions)
 	return s

@@ -77,7 +77,7 @@ func (v *verifier) listDigests(ctx context.Context) error {
 			continue
 		}
 		if len(v.links) == maxDigests {
-			return fmt.Errorf("there are more than %d digests; choose a shorter time with --start-time and --end-time", maxDigests)
+			return fmt.Errorf("%w: there are more than %d digests; choose a shorter time with --start-time and --end-time", ErrTooLarge, maxDigests)
 		}
 		v.links = append(v.links, &link{key: info.Key, end: end, stored: info.Modified})
 		if !v.End.IsZero() && !end.Before(v.End) {
@@ -124,7 +124,7 @@ func (v *verifier) readLink(ctx context.Context, l *link) error {
 		v.findings.add(DigestMissing, l.key, "the digest disappeared while it was validated")
 		return nil
 	case errors.Is(err, objectstore.ErrArchived):
-		return errors.New("it is archived; restore it, then validate again")
+		return fmt.Errorf("%w; restore it, then validate again", objectstore.ErrArchived)
 	case errors.As(err, &d):
 		v.findings.add(DigestInvalid, l.key, "the digest cannot be read: %s", d)
 		return nil

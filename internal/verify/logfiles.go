@@ -38,7 +38,7 @@ func (v *verifier) checkLogFiles(ctx context.Context) error {
 		}
 	}
 	if total > maxLogFiles {
-		return fmt.Errorf("the digests list %d log files, more than %d; choose a shorter time with --start-time and --end-time", total, maxLogFiles)
+		return fmt.Errorf("%w: the digests list %d log files, more than %d; choose a shorter time with --start-time and --end-time", ErrTooLarge, total, maxLogFiles)
 	}
 	v.advance(func(p *Progress) { p.LogFilesTotal = total })
 

@@ -75,6 +75,9 @@ type Progress struct {
 // ErrNoDigests is returned when there is nothing to verify.
 var ErrNoDigests = errors.New("no digest of the trail was found")
 
+// ErrTooLarge is returned when there is more than fits into one run.
+var ErrTooLarge = errors.New("too much for one validation")
+
 // Limits on what a hostile bucket can make us hold. They are variables for
 // tests only.
 var (

@@ -44,6 +44,10 @@ and what follows from these. The manager refuses fields that it does not know. *
 {{- $_ := set $workload "imagePullPolicy" .Values.image.pullPolicy -}}
 {{- $_ := set $workload "imagePullSecrets" .Values.image.pullSecrets -}}
 {{- $_ := set $workload "labels" (merge (dict) $workload.labels .Values.commonLabels) -}}
+{{- else -}}
+{{- $_ := set $config.validation "image" (include "trail-operator.image" (dict "root" . "image" .Values.image.receiver)) -}}
+{{- $_ := set $config.validation "imagePullPolicy" .Values.image.pullPolicy -}}
+{{- $_ := set $config.validation "imagePullSecrets" .Values.image.pullSecrets -}}
 {{- end -}}
 {{- include "trail-operator.prune" $config -}}
 {{- toYaml $config -}}
