@@ -138,7 +138,7 @@ func (h *Handler) Replay(ctx context.Context, id string) (receiverstatus.KeptOut
 	}
 	r, err := h.understand(doc, key)
 	if err != nil {
-		out.Outcome, out.Reason = receiverstatus.ReplayRefused, err.Error()
+		out.Outcome, out.Reason = receiverstatus.KeptRefused, err.Error()
 		return out, nil
 	}
 	now := h.o.Clock.Now()

@@ -104,10 +104,10 @@ func TestReplayForms(t *testing.T) {
 		"stage":           {skipped, receiverstatus.ReplayedNow, 0, ""},
 		"body":            {list(good, good), receiverstatus.ReplayedNow, 2, ""},
 		"rest":            {good + "," + good + "]}", receiverstatus.ReplayedNow, 2, ""},
-		"still bad":       {`{"auditID":5}`, receiverstatus.ReplayRefused, 0, "item has a member of the wrong type"},
-		"one is bad":      {list(good, "5"), receiverstatus.ReplayRefused, 0, "item has no auditID"},
-		"empty":           {"", receiverstatus.ReplayRefused, 0, "body ends in the middle of its JSON"},
-		"ends in between": {good + ",", receiverstatus.ReplayRefused, 0, "body is not valid JSON"},
+		"still bad":       {`{"auditID":5}`, receiverstatus.KeptRefused, 0, "item has a member of the wrong type"},
+		"one is bad":      {list(good, "5"), receiverstatus.KeptRefused, 0, "item has no auditID"},
+		"empty":           {"", receiverstatus.KeptRefused, 0, "body ends in the middle of its JSON"},
+		"ends in between": {good + ",", receiverstatus.KeptRefused, 0, "body is not valid JSON"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newMemorySpool()
@@ -119,7 +119,7 @@ func TestReplayForms(t *testing.T) {
 			if got.Records != c.records || got.Reason != c.reason {
 				t.Errorf("%+v", got)
 			}
-			if c.outcome == receiverstatus.ReplayRefused {
+			if c.outcome == receiverstatus.KeptRefused {
 				if diff := cmp.Diff(quarantined, s.content(t)); diff != "" {
 					t.Error(diff)
 				}
@@ -144,7 +144,7 @@ func TestReplayOfWhatCame(t *testing.T) {
 		if k.Copy != "" || k.SHA256 == "" || k.Source != "123456789012/cp-1" || k.Reason == "" || k.Until == nil {
 			t.Errorf("%+v", k)
 		}
-		got := r.replay(k.ID, receiverstatus.ReplayRefused)
+		got := r.replay(k.ID, receiverstatus.KeptRefused)
 		if large := k.Bytes > 256<<10; large == k.Replayable || large != (got.Reason == errIncomplete.Error()) {
 			t.Errorf("%d: %+v, %+v", i, k, got)
 		}
@@ -234,11 +234,11 @@ func TestSealedIsBound(t *testing.T) {
 	a, b := r.refused(s, event("a")), r.refused(s, event("b"))
 	keyOf := func(id string) string { return sealedPrefix + strings.TrimPrefix(id, itemPrefix) }
 	s.docs[keyOf(a)] = s.docs[keyOf(b)]
-	if got := r.replay(a, receiverstatus.ReplayRefused); got.Reason != errUnsealed.Error() {
+	if got := r.replay(a, receiverstatus.KeptRefused); got.Reason != errUnsealed.Error() {
 		t.Errorf("%+v", got)
 	}
 	s.docs[keyOf(b)][30] ^= 1
-	if got := r.replay(b, receiverstatus.ReplayRefused); got.Reason != errUnsealed.Error() {
+	if got := r.replay(b, receiverstatus.KeptRefused); got.Reason != errUnsealed.Error() {
 		t.Errorf("%+v", got)
 	}
 }

@@ -38,6 +38,9 @@ type Entry struct {
 	// Retention is the longest one of the log files that a digest lists: it is
 	// kept at least as long.
 	Retention Retention `json:"retention,omitzero"`
+	// Redelivered: the file had expired before, and is counted as such until it
+	// is delivered.
+	Redelivered bool `json:"redelivered,omitempty"`
 }
 
 // Undigested is a delivered log file that no digest in the bucket lists yet.
@@ -102,7 +105,10 @@ type Delivery struct {
 	Delivered int64 `json:"delivered"` // records
 	Expired   int64 `json:"expired"`   // records
 	Damaged   int64 `json:"damaged"`   // records of files that the volume lost
-	Bytes     int64 `json:"bytes"`
+	// Redelivered are the records that had expired and are not lost any more, or
+	// not for that reason.
+	Redelivered int64 `json:"redelivered,omitempty"`
+	Bytes       int64 `json:"bytes"`
 	// LastLoss is when Expired or Damaged last grew.
 	LastLoss *time.Time `json:"lastLoss,omitempty"`
 	// Hours holds the bytes of each of the last 24 hours, by hour since 1970.
@@ -173,8 +179,8 @@ func (k Keys) AllUndigested() string { return k.prefix + "undigested/" }
 // Undigested is the key of one Undigested document.
 func (k Keys) Undigested(seq uint64) string { return fmt.Sprintf("%sundigested/%016x", k.prefix, seq) }
 
-// Abandoned is the key of the time at which the trail left the configuration
-// with files still pending.
+// Abandoned is the key of the Abandoned document of a trail that left the
+// configuration with files still pending.
 func (k Keys) Abandoned() string { return k.prefix + "abandoned" }
 
 // Load reads one document into v and reports whether there is one.

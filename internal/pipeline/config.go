@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,10 +19,6 @@ import (
 	"github.com/trail-operator/trail-operator/internal/signing"
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
-
-// abandonedFor is how long the files of a trail are kept that left the
-// configuration before everything was delivered.
-const abandonedFor = 30 * 24 * time.Hour
 
 // Apply puts a configuration in force. A new trail, and a new generation of a
 // known one, begin behind the present tail of the spool; that position is
@@ -82,6 +77,7 @@ func (p *Pipeline) applyTrails(c *receiverconfig.Config, trails []receiverconfig
 		if !present[uid] {
 			gone = append(gone, t)
 			delete(p.trails, uid)
+			p.leaving[uid] = outbox.Abandoned{Name: t.config.Name, ARN: t.config.ARN}
 		}
 	}
 	return gone, errors.Join(refused...)
@@ -206,7 +202,10 @@ func (p *Pipeline) load(config *receiverconfig.Trail) (*trail, error) {
 		return nil, err
 	}
 	t.deliverer = d
-	return t, outbox.Prepare(p.FS, t.dir, d.owns)
+	if err := outbox.Prepare(p.FS, t.dir, d.owns); err != nil {
+		return nil, err
+	}
+	return t, p.noteDamaged(t.uid)
 }
 
 func (t *trail) storedPosition() spool.Position {
@@ -236,6 +235,10 @@ func (p *Pipeline) removeAbandoned(present map[string]bool) error {
 	if err != nil {
 		return fmt.Errorf("look for abandoned trails: %w", err)
 	}
+	p.mu.Lock()
+	p.abandoned = map[string]abandonedTrail{}
+	p.mu.Unlock()
+	defer p.countSpare()
 	for uid := range uids {
 		if err := p.abandon(uid); err != nil {
 			return fmt.Errorf("abandon trail %s: %w", uid, err)
@@ -245,44 +248,3 @@ func (p *Pipeline) removeAbandoned(present map[string]bool) error {
 }
 
 var errStop = errors.New("stop")
-
-func (p *Pipeline) abandon(uid string) error {
-	keys := outbox.KeysOf(uid)
-	pending := false
-	for _, prefix := range []string{keys.Logs(), keys.Digests(), keys.AllUndigested()} {
-		err := p.Spool.Scan(prefix, func(string, []byte) error { pending = true; return errStop })
-		if err != nil && !errors.Is(err, errStop) {
-			return err
-		}
-	}
-	since, err := p.Spool.Get(keys.Abandoned())
-	if err != nil {
-		return err
-	}
-	now := p.Clock.Now()
-	if pending && since == nil {
-		p.Log.Info("A trail left with files undelivered; they are kept for 30 days", "trail", uid)
-		return p.Spool.Commit(spool.Set(keys.Abandoned(), strconv.AppendInt(nil, now.Unix(), 10)))
-	}
-	if pending {
-		at, err := strconv.ParseInt(string(since), 10, 64)
-		if err == nil && now.Sub(time.Unix(at, 0)) < abandonedFor {
-			return nil
-		}
-		p.Log.Info("The files of an abandoned trail are removed", "trail", uid)
-	}
-	var ops []spool.Op
-	if err := p.Spool.Scan(keys.All(), func(key string, _ []byte) error {
-		ops = append(ops, spool.Delete(key))
-		return nil
-	}); err != nil {
-		return err
-	}
-	if err := p.Spool.Commit(ops...); err != nil {
-		return err
-	}
-	if err := p.FS.RemoveAll(p.folder(uid)); err != nil {
-		return fmt.Errorf("remove its folder: %w", err)
-	}
-	return nil
-}

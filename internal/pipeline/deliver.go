@@ -54,6 +54,9 @@ type deliverer struct {
 	failures    int // in a row, without anything delivered between them
 	conflicts   int // the same
 	files       map[string]bool
+
+	expired kept // files that have expired and are kept; guarded by mu
+	asked   bool // some of them are asked for; guarded by mu
 }
 
 // pending counts what is not in the bucket yet.
@@ -92,12 +95,14 @@ func newDeliverer(t *trail) (*deliverer, error) {
 		d.pending.digests++
 		d.files[e.File] = true
 	}
-	return d, nil
+	return d, d.loadExpired()
 }
 
 // owns reports whether a file of the trail's folder belonged to an entry when
 // the deliverer was made.
-func (d *deliverer) owns(name string) bool { return d.files[name] || filepath.Ext(name) == ".damaged" }
+func (d *deliverer) owns(name string) bool {
+	return d.files[name] || filepath.Ext(name) == outbox.DamagedSuffix
+}
 
 // added is told of each new log file.
 func (d *deliverer) added(e *outbox.Entry) {
@@ -181,6 +186,9 @@ func (d *deliverer) round(ctx context.Context) error {
 		return err
 	}
 	if err := d.startChain(); err != nil {
+		return err
+	}
+	if err := d.readmit(); err != nil {
 		return err
 	}
 	logs := d.send(ctx, d.t.keys.Logs(), d.confirmLog)
@@ -285,6 +293,9 @@ func (d *deliverer) send(ctx context.Context, prefix string, confirm func(e *out
 			since, err := d.put(ctx, path, e)
 			switch {
 			case err == nil:
+				if err := d.redelivered(ctx, e); err != nil {
+					return err
+				}
 				if err := confirm(e, since); err != nil {
 					return err
 				}
@@ -356,6 +367,9 @@ func (d *deliverer) confirmLog(e *outbox.Entry, since time.Time) error {
 	}
 	err := d.update(func(s *outbox.Delivery) {
 		s.Delivered += e.Count
+		if e.Redelivered {
+			s.Redelivered += e.Count
+		}
 		s.Bytes += e.Size
 		s.LastDelivery, s.LastObject = &now, e.Key
 		addHour(s, now, e.Size)

@@ -73,6 +73,15 @@ type Pipeline struct {
 	unloaded bool
 	started  time.Time
 	stored   account // as last stored, for the status
+	// What is kept of trails that are gone, by their UIDs, and what is known of
+	// those that have just left.
+	abandoned map[string]abandonedTrail
+	leaving   map[string]outbox.Abandoned
+	// What is damaged and kept aside, and what had to go.
+	damagedFiles, damagedChunks kept
+	removed                     removed
+
+	spare atomic.Int64 // bytes of expired and abandoned files
 
 	// reading is held while a step runs; applying counts those who wait for it,
 	// for whom the reader ends its step early.
@@ -86,6 +95,7 @@ type Pipeline struct {
 	account    account
 	accountRaw []byte
 	lastStored time.Time
+	lastTidy   time.Time
 	tight      bool // no log file may be written
 }
 
@@ -98,7 +108,7 @@ type installation struct {
 
 // New returns a pipeline without trails. Apply gives it some; Run works.
 func New(o Options) (*Pipeline, error) {
-	p := &Pipeline{Options: o, wake: make(chan struct{}, 1), trails: map[string]*trail{}, started: o.Clock.Now()}
+	p := &Pipeline{Options: o, wake: make(chan struct{}, 1), trails: map[string]*trail{}, leaving: map[string]outbox.Abandoned{}, started: o.Clock.Now()}
 	raw, err := o.Spool.Get(accountKey)
 	if err != nil {
 		return nil, fmt.Errorf("read the account of intake: %w", err)
@@ -218,6 +228,7 @@ func (p *Pipeline) step(ctx context.Context) error {
 		}
 	}
 	p.relieve()
+	p.tidy(ctx, now)
 	if now.Sub(p.lastStored) >= cursorInterval || p.Clock.Since(p.lastStored) < 0 {
 		p.lastStored = now
 		if serr := p.storeCursors(trails); serr != nil {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"errors"
 	"math"
 	"time"
@@ -76,9 +77,8 @@ func (p *Pipeline) overdue() (t *trail, n int64) {
 	if err != nil {
 		free = math.MaxInt64 // nothing expires because of what is not known
 	}
-	share := int64(math.MaxInt64)
-	if p.VolumeBytes > p.ReserveBytes {
-		share = (p.VolumeBytes - p.ReserveBytes) / 2
+	if spare := p.spare.Load(); free < math.MaxInt64-spare {
+		free += spare // which goes first
 	}
 	now := p.Clock.Now()
 	trails := map[string]*trail{}
@@ -94,12 +94,46 @@ func (p *Pipeline) overdue() (t *trail, n int64) {
 		d.mu.Unlock()
 		trails[t.uid] = t
 	}
-	uid, n := overdue(backlogs, free, p.ReserveBytes, share)
+	uid, n := overdue(backlogs, free, p.ReserveBytes, p.share())
 	return trails[uid], n
+}
+
+// shortage is how many bytes too many are on the volume, with those that nobody
+// waits for; 0 or less when there is room.
+func (p *Pipeline) shortage() int64 {
+	n := p.spare.Load()
+	for _, t := range p.snapshot() {
+		if t.isCluster() {
+			continue
+		}
+		t.deliverer.mu.Lock()
+		n += t.deliverer.pending.bytes
+		t.deliverer.mu.Unlock()
+	}
+	n -= p.share()
+	if free, err := p.free(); err == nil {
+		n = max(n, p.ReserveBytes-free)
+	}
+	return n
+}
+
+// share is what undelivered files of tenants may take together.
+func (p *Pipeline) share() int64 {
+	if p.VolumeBytes <= p.ReserveBytes {
+		return math.MaxInt64
+	}
+	return (p.VolumeBytes - p.ReserveBytes) / 2
 }
 
 // relieve wakes the deliverer that has to make room.
 func (p *Pipeline) relieve() {
+	if spare := p.spare.Load(); spare > 0 {
+		if n := min(p.shortage(), spare); n > 0 {
+			if err := p.freeSpare(context.Background(), n); err != nil {
+				p.Log.Error(err, "No room could be made with files that nobody waits for; trying again")
+			}
+		}
+	}
 	if t, n := p.overdue(); n > 0 {
 		t.deliverer.poke()
 	}

@@ -51,9 +51,11 @@ func (t *trail) status() receiverstatus.Trail {
 		Flushed: g.Suspended && t.drained.Load() == g.Ordinal && d.pending.files == 0 && d.pending.digests == 0 && d.state.Chain == nil,
 		Counts: receiverstatus.Counts{
 			Accepted: counts.Accepted, SelectedOut: counts.SelectedOut,
-			Delivered: d.state.Delivered, Expired: d.state.Expired, Quarantined: d.state.Damaged,
-			Pending: counts.Filed - d.state.Delivered - d.state.Expired - d.state.Damaged,
+			Delivered: d.state.Delivered, Expired: d.state.Expired - d.state.Redelivered, Redelivered: d.state.Redelivered,
+			Quarantined: d.state.Damaged,
+			Pending:     counts.Filed - d.state.Delivered - (d.state.Expired - d.state.Redelivered) - d.state.Damaged,
 		},
+		ExpiredFiles: d.expired.files, ExpiredBytes: d.expired.bytes,
 		DeliveredBytes: d.state.Bytes, DeliveredBytesDay: day, PendingFiles: d.pending.files,
 		LastAttempt: d.lastAttempt(), LastDelivery: d.state.LastDelivery, LastObject: d.state.LastObject, DeliveryError: d.failed,
 		LastDigest: d.state.LastDigest, DigestError: d.digest,

@@ -37,14 +37,18 @@ func (d *deliverer) conflict(ctx context.Context, e *outbox.Entry) error {
 // built again; the records of a log file are gone, which is counted and recorded.
 func (d *deliverer) lose(ctx context.Context, e *outbox.Entry) error {
 	path := filepath.Join(d.t.dir, e.File)
-	if err := d.t.p.FS.Rename(path, path+".damaged"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	err := d.t.p.FS.Rename(path, path+outbox.DamagedSuffix)
+	if err == nil {
+		err = d.t.p.Spool.Commit(d.t.p.damagedOp(d.t.uid, e.File, e))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("keep a damaged file aside: %w", err)
 	}
 	d.t.p.Log.Error(nil, "A file of the outbox is damaged; it is kept aside", "trail", d.t.uid, "file", e.File)
 	if e.Head != nil {
 		return d.rewindChain(d.state.Chain.Taken)
 	}
-	err := d.report(ctx, record.EventEventsLost, e.File, map[string]any{
+	err = d.report(ctx, record.EventEventsLost, e.File, map[string]any{
 		"cause": "OutboxDamaged", "records": e.Count,
 		"oldest": e.Oldest.Format(record.TimeFormat), "newest": e.Newest.Format(record.TimeFormat),
 	})
@@ -52,7 +56,13 @@ func (d *deliverer) lose(ctx context.Context, e *outbox.Entry) error {
 		return err
 	}
 	now := d.t.p.Clock.Now().UTC()
-	if err := d.update(func(s *outbox.Delivery) { s.Damaged += e.Count; s.LastLoss = &now }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
+	if err := d.update(func(s *outbox.Delivery) {
+		s.Damaged += e.Count
+		s.LastLoss = &now
+		if e.Redelivered { // it has not expired, after all
+			s.Redelivered += e.Count
+		}
+	}, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
 		return err
 	}
 	d.gone(e)
@@ -95,10 +105,24 @@ func (d *deliverer) drop(ctx context.Context, e *outbox.Entry) error {
 		return err
 	}
 	now := d.t.p.Clock.Now().UTC()
-	if err := d.update(func(s *outbox.Delivery) { s.Expired += e.Count; s.LastLoss = &now }, spool.Delete(d.t.keys.Log(e.Seq))); err != nil {
+	ops := []spool.Op{spool.Delete(d.t.keys.Log(e.Seq))}
+	keep := d.keeps(e.Size)
+	if keep {
+		ops = append(ops, d.expiredOp(e))
+	}
+	err = d.update(func(s *outbox.Delivery) {
+		s.LastLoss = &now
+		if !e.Redelivered { // which counts as expired still
+			s.Expired += e.Count
+		}
+	}, ops...)
+	if err != nil {
 		return err
 	}
 	d.gone(e)
+	if keep {
+		return d.nowExpired(e)
+	}
 	if err := d.t.p.FS.Remove(filepath.Join(d.t.dir, e.File)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		// It made no room, and neither would the next one.
 		return fmt.Errorf("remove an expired file: %w", err)

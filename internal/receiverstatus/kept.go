@@ -59,7 +59,9 @@ type Kept struct {
 	// a file.
 	Source string `json:"source,omitempty"`
 	Trail  string `json:"trail,omitempty"`
-	Reason string `json:"reason"`
+	// TrailName is that of a trail that is gone, where it is known.
+	TrailName string `json:"trailName,omitempty"`
+	Reason    string `json:"reason"`
 	// Bytes are those of the item or the file. SHA256 is theirs, hex; empty when
 	// it is not known.
 	Bytes  int64  `json:"bytes"`
@@ -95,8 +97,8 @@ const (
 	ReplayedNow = "replayed"
 	// ReplayedBefore: nothing was done.
 	ReplayedBefore = "already replayed"
-	// ReplayRefused: it still cannot become a record.
-	ReplayRefused = "refused"
+	// KeptRefused: it still cannot become a record, or cannot be delivered.
+	KeptRefused = "refused"
 	// KeptGone: there is no such thing, or no more.
 	KeptGone = "gone"
 	// DeliveryAsked: the trail delivers the file as soon as it can.
@@ -131,4 +133,7 @@ type KeptStatus struct {
 	// Damaged are chunks and files together.
 	Damaged      int   `json:"damaged"`
 	DamagedBytes int64 `json:"damagedBytes"`
+	// Removed counts, since the start of the receiver, the files that had to go:
+	// expired, abandoned and damaged.
+	Removed map[string]int64 `json:"removed,omitempty"`
 }

@@ -19,6 +19,8 @@ const (
 	EventEventQuarantined   = "EventQuarantined"
 	EventEventsLost         = "EventsLost"
 	EventEventsPossiblyLost = "EventsPossiblyLost"
+	EventEventsRedelivered  = "EventsRedelivered"
+	EventDamagedDataRemoved = "DamagedDataRemoved"
 	EventObjectConflict     = "ObjectConflict"
 	EventValidationFailed   = "ValidationFailed"
 )

@@ -2,7 +2,11 @@ package pebble
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -16,7 +20,7 @@ import (
 const maxAside = 256 << 20
 
 // aside is a folder for what could not be read back. Nothing in it is ever
-// deleted or overwritten by us.
+// overwritten, and only who reads the spool has anything removed.
 type aside struct {
 	fs     vfs.FS
 	dir    string
@@ -109,6 +113,59 @@ func (a *aside) admit(path string, size int64) bool {
 		return false
 	}
 	return true
+}
+
+// list describes what is there, the oldest first.
+func (a *aside) list() ([]spool.Aside, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	names, err := a.fs.List(a.dir)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]spool.Aside, 0, len(names))
+	for _, name := range names {
+		info, err := a.fs.Stat(a.fs.PathJoin(a.dir, name))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, spool.Aside{Name: name, Bytes: info.Size(), At: info.ModTime()})
+	}
+	slices.SortFunc(all, func(x, y spool.Aside) int { return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.Name, y.Name)) })
+	return all, nil
+}
+
+// remove removes one for good.
+func (a *aside) remove(name string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	path := a.fs.PathJoin(a.dir, a.fs.PathBase(name))
+	info, err := a.fs.Stat(path)
+	if err != nil {
+		return err
+	}
+	if err := a.fs.Remove(path); err != nil {
+		return err
+	}
+	a.size -= info.Size()
+	return a.syncDir()
+}
+
+// Aside implements spool.Keeper.
+func (s *store) Aside() ([]spool.Aside, error) {
+	list, err := s.aside.list()
+	if err != nil {
+		return nil, fmt.Errorf("spool: cannot list what is kept aside: %w", err)
+	}
+	return list, nil
+}
+
+// RemoveAside implements spool.Keeper.
+func (s *store) RemoveAside(name string) error {
+	if err := s.aside.remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("spool: cannot remove what is kept aside: %w", err)
+	}
+	return nil
 }
 
 func (a *aside) syncDir() error {
