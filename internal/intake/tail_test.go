@@ -145,11 +145,11 @@ func realSpool(t testing.TB, dir string) spool.Spool {
 	return s
 }
 
-// auditIDs are those of what a spool holds, in order, by source.
-func auditIDs(t testing.TB, s spool.Spool) (ids []string, bySource map[string][]string) {
+// auditIDs are those of what a spool holds after a position, in order, and by source.
+func auditIDs(t testing.TB, s spool.Spool, after spool.Position) (ids []string, bySource map[string][]string) {
 	t.Helper()
 	bySource = map[string][]string{}
-	err := s.Read(t.Context(), 0, func(_ spool.Position, c *spool.Chunk) error {
+	err := s.Read(t.Context(), after, func(_ spool.Position, c *spool.Chunk) error {
 		for item, err := range spool.Items(c.Data) {
 			if err != nil {
 				return err
@@ -157,14 +157,12 @@ func auditIDs(t testing.TB, s spool.Spool) (ids []string, bySource map[string][]
 			if c.Kind != spool.KindAudit {
 				continue
 			}
-			var e struct {
-				AuditID string `json:"auditID"`
+			id, _, ok := strings.Cut(strings.TrimPrefix(string(item[:min(len(item), 100)]), `{"auditID":"`), `"`)
+			if !ok {
+				t.Errorf("an item without an audit ID: %.100s", item)
 			}
-			if err := json.Unmarshal(item, &e); err != nil {
-				return err
-			}
-			ids = append(ids, e.AuditID)
-			bySource[c.Source] = append(bySource[c.Source], e.AuditID)
+			ids = append(ids, id)
+			bySource[c.Source] = append(bySource[c.Source], id)
 		}
 		return nil
 	}, func(d spool.Damaged) { t.Errorf("position %d: %s", d.Position, d.Reason) })
@@ -268,7 +266,7 @@ func TestTailSequence(t *testing.T) {
 	}
 	stored := func(want ...string) {
 		t.Helper()
-		if got, _ := auditIDs(t, s); !slices.Equal(got, want) {
+		if got, _ := auditIDs(t, s, 0); !slices.Equal(got, want) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 	}
