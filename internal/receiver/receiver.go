@@ -80,6 +80,9 @@ func New(o Options) (*Receiver, error) {
 		return nil, fmt.Errorf("open the spool: %w", err)
 	}
 	r := &Receiver{o: o, spool: s, prober: prober{commit: s.Commit}}
+	if err := spool.CheckFormat(s); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if err := r.assemble(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
