@@ -208,7 +208,9 @@ func (p *Pipeline) ask(t *trail, seq uint64) (outbox.Expired, bool, error) {
 func (d *deliverer) readmit() error {
 	g, _, layout := d.t.newest()
 	d.mu.Lock()
-	ready := d.asked && d.failed == nil && !g.Suspended
+	// A file that may be in the bucket is settled before one that would be sent
+	// ahead of it.
+	ready := d.asked && d.failed == nil && d.doubt.Size == 0 && !g.Suspended
 	if ready {
 		d.asked = false
 	}
