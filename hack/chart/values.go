@@ -12,6 +12,7 @@ import (
 type values struct {
 	managerconfig.Config `json:",inline"`
 
+	Tail         tail              `json:"tail"`
 	Image        image             `json:"image"`
 	Manager      manager           `json:"manager"`
 	Metrics      metrics           `json:"metrics"`
@@ -32,6 +33,8 @@ var derived = map[string]string{
 	"metricsBindAddress": "metrics.enabled, metrics.port",
 	"healthBindAddress":  "the probes of the Deployment name it",
 
+	"intake.tail": "tail.enabled",
+
 	"receiver.workload.image":            "image.receiver",
 	"receiver.workload.imagePullPolicy":  "image.pullPolicy",
 	"receiver.workload.imagePullSecrets": "image.pullSecrets",
@@ -41,6 +44,29 @@ var derived = map[string]string{
 	"validation.imagePullSecrets": "image.pullSecrets",
 }
 
+type tail struct {
+	Enabled           bool                        `json:"enabled"`
+	AuditLog          string                      `json:"auditLog"`
+	StateDir          string                      `json:"stateDir"`
+	Backfill          bool                        `json:"backfill"`
+	Resources         corev1.ResourceRequirements `json:"resources"`
+	NodeSelector      map[string]string           `json:"nodeSelector"`
+	Tolerations       []corev1.Toleration         `json:"tolerations"`
+	PriorityClassName string                      `json:"priorityClassName"`
+	SELinuxOptions    corev1.SELinuxOptions       `json:"seLinuxOptions"`
+	Labels            map[string]string           `json:"labels"`
+	Annotations       map[string]string           `json:"annotations"`
+	Env               []corev1.EnvVar             `json:"env"`
+	MetricsPort       int32                       `json:"metricsPort"`
+	NetworkPolicy     tailPolicy                  `json:"networkPolicy"`
+	PodMonitor        serviceMonitor              `json:"podMonitor"`
+}
+
+type tailPolicy struct {
+	Enabled     bool                             `json:"enabled"`
+	MetricsFrom []networkingv1.NetworkPolicyPeer `json:"metricsFrom"`
+}
+
 type image struct {
 	Registry    string            `json:"registry"`
 	Tag         string            `json:"tag"`
@@ -48,6 +74,7 @@ type image struct {
 	PullSecrets []string          `json:"pullSecrets"`
 	Manager     repository        `json:"manager"`
 	Receiver    repository        `json:"receiver"`
+	Recorder    repository        `json:"recorder"`
 }
 
 type repository struct {

@@ -29,13 +29,19 @@ func restricted(t *testing.T, name string) {
 	if exists := kubectl(t, nil, "get", "namespace", name, "--ignore-not-found", "--output=name"); exists == "" {
 		kubectl(t, nil, "create", "namespace", name)
 	}
-	kubectl(t, nil, "label", "--overwrite", "namespace", name, "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+	podSecurity(t, name, "restricted")
+}
+
+// podSecurity has a namespace enforce a level.
+func podSecurity(t *testing.T, namespace, level string) {
+	t.Helper()
+	kubectl(t, nil, "label", "--overwrite", "namespace", namespace, "pod-security.kubernetes.io/enforce="+level, "pod-security.kubernetes.io/warn="+level)
 }
 
 // TestApply: a real API server takes each of the rendered objects without a
 // warning, and Pod Security admits the pods.
 func TestApply(t *testing.T) {
-	for plural, kind := range map[string]string{"servicemonitors": "ServiceMonitor", "prometheusrules": "PrometheusRule"} {
+	for plural, kind := range map[string]string{"servicemonitors": "ServiceMonitor", "podmonitors": "PodMonitor", "prometheusrules": "PrometheusRule"} {
 		kubectl(t, []byte(strings.NewReplacer("KIND", kind, "PLURAL", plural).Replace(monitoring)), "apply", "--filename", "-")
 		kubectl(t, nil, "wait", "--for=condition=Established", "--timeout=30s", "crd/"+plural+".monitoring.coreos.com")
 	}
@@ -44,7 +50,11 @@ func TestApply(t *testing.T) {
 			ns := "apply-" + name
 			restricted(t, ns)
 			manifests := helm(t, "template", release, chart, "--namespace", ns, "--kube-version", kubeVersion, "--values", path)
+			if parse(t, manifests)["DaemonSet/trail-tail"] != nil {
+				podSecurity(t, ns, "privileged")
+			}
 			kubectl(t, []byte(manifests), "apply", "--server-side", "--dry-run=server", "--filename", "-")
+			restricted(t, ns)
 
 			// A Deployment is admitted with a warning at most, its pods are not.
 			deployment := parse(t, manifests)["Deployment/trail-manager"]

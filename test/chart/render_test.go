@@ -97,7 +97,7 @@ func TestConfiguration(t *testing.T) {
 	if err := yaml.Unmarshal(read(t, path), &given); err != nil {
 		t.Fatal(err)
 	}
-	for _, own := range []string{"image", "manager", "metrics", "crds", "rbac", "commonLabels"} {
+	for _, own := range []string{"tail", "image", "manager", "metrics", "crds", "rbac", "commonLabels"} {
 		delete(given, own)
 	}
 	for name, v := range map[string]any{
@@ -106,6 +106,7 @@ func TestConfiguration(t *testing.T) {
 	} {
 		given[name] = v
 	}
+	given["intake"].(map[string]any)["tail"] = map[string]any{"enabled": true}
 	workload := given["receiver"].(map[string]any)["workload"].(map[string]any)
 	workload["image"] = "registry.example.com/mirror/audit/receiver@sha256:" + strings.Repeat("1", 64)
 	workload["imagePullPolicy"] = "Always"

@@ -29,7 +29,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 and what follows from these. The manager refuses fields that it does not know. */ -}}
 {{- define "trail-operator.config" -}}
 {{- $region := required "region is required: where the cluster runs, such as eu-central-1. It stands in every object key, so choose it once (--set region=...)" .Values.region -}}
-{{- $config := omit (deepCopy .Values) "commonLabels" "crds" "global" "image" "manager" "metrics" "rbac" -}}
+{{- $config := omit (deepCopy .Values) "commonLabels" "crds" "global" "image" "manager" "metrics" "rbac" "tail" -}}
 {{- $config = merge $config (dict
   "apiVersion" "config.trail-operator.io/v1alpha1"
   "kind" "ManagerConfig"
@@ -37,6 +37,9 @@ and what follows from these. The manager refuses fields that it does not know. *
   "leaderElection" true) -}}
 {{- if .Values.metrics.enabled -}}
 {{- $_ := set $config "metricsBindAddress" (printf ":%d" (int .Values.metrics.port)) -}}
+{{- end -}}
+{{- if .Values.tail.enabled -}}
+{{- $_ := set $config.intake "tail" (dict "enabled" true) -}}
 {{- end -}}
 {{- if $config.receiver.workload -}}
 {{- $workload := $config.receiver.workload -}}
