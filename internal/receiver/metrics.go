@@ -12,6 +12,8 @@ type collector struct {
 	status func() receiverstatus.Status
 
 	records, pendingRecords, pendingFiles, bytes, lastDelivery, lastDigest, failing, skew, generation *prometheus.Desc
+
+	keptFiles, keptBytes, keptRemoved *prometheus.Desc
 }
 
 func newCollector(status func() receiverstatus.Status) *collector {
@@ -20,7 +22,7 @@ func newCollector(status func() receiverstatus.Status) *collector {
 	}
 	return &collector{
 		status:         status,
-		records:        desc("records_total", "Records of a trail by what became of them: delivered, selected_out, quarantined, expired. With those pending their sum is accepted.", "trail", "state"),
+		records:        desc("records_total", "Records of a trail by what became of them: delivered, selected_out, quarantined, expired, redelivered (those of expired that were delivered after all).", "trail", "state"),
 		pendingRecords: desc("pending_records", "Records that the bucket has not confirmed.", "trail"),
 		pendingFiles:   desc("pending_files", "Closed log files that the bucket has not confirmed.", "trail"),
 		bytes:          desc("delivered_bytes_total", "Compressed bytes of log files in the bucket.", "trail"),
@@ -29,12 +31,15 @@ func newCollector(status func() receiverstatus.Status) *collector {
 		failing:        desc("delivery_failing", "1 while deliveries fail, by reason.", "trail", "reason"),
 		skew:           desc("clock_skew_seconds", "The bucket's clock minus ours, when it holds deliveries back.", "trail"),
 		generation:     desc("config_generation", "Generation of the configuration in force."),
+		keptFiles:      desc("kept_count", "What is kept on the volume beside the buckets, by kind: item (in quarantine), expired and abandoned (log files), damaged (files and chunks).", "kind"),
+		keptBytes:      desc("kept_bytes", "Bytes of what is kept on the volume beside the buckets, by kind.", "kind"),
+		keptRemoved:    desc("kept_removed_total", "Kept files and chunks that had to make room, or were 30 days old, by kind.", "kind"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.records, c.pendingRecords, c.pendingFiles, c.bytes, c.lastDelivery, c.lastDigest, c.failing, c.skew, c.generation} {
+	for _, d := range []*prometheus.Desc{c.records, c.pendingRecords, c.pendingFiles, c.bytes, c.lastDelivery, c.lastDigest, c.failing, c.skew, c.generation, c.keptFiles, c.keptBytes, c.keptRemoved} {
 		ch <- d
 	}
 }
@@ -49,11 +54,24 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}
 	gauge(c.generation, float64(s.Generation))
+	if k := s.Kept; k != nil {
+		for kind, n := range map[string][2]int64{
+			"item": {int64(k.Items), k.ItemBytes}, "expired": {int64(k.ExpiredFiles), k.ExpiredBytes},
+			"abandoned": {int64(k.AbandonedFiles), k.AbandonedBytes}, "damaged": {int64(k.Damaged), k.DamagedBytes},
+		} {
+			gauge(c.keptFiles, float64(n[0]), kind)
+			gauge(c.keptBytes, float64(n[1]), kind)
+		}
+		for kind, n := range k.Removed {
+			counter(c.keptRemoved, n, kind)
+		}
+	}
 	for i := range s.Trails {
 		t := &s.Trails[i]
 		for state, n := range map[string]int64{
 			"delivered": t.Counts.Delivered, "selected_out": t.Counts.SelectedOut,
-			"quarantined": t.Counts.Quarantined, "expired": t.Counts.Expired,
+			"quarantined": t.Counts.Quarantined, "expired": t.Counts.Expired + t.Counts.Redelivered,
+			"redelivered": t.Counts.Redelivered,
 		} {
 			counter(c.records, n, t.UID, state)
 		}

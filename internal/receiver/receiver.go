@@ -136,6 +136,9 @@ func (r *Receiver) Run(ctx context.Context, l net.Listener) error {
 	status := r.statusAPI()
 	mux.Handle(receiverstatus.PathStatus, status)
 	mux.Handle(receiverstatus.PathEvents, status)
+	for _, path := range []string{receiverstatus.PathKept, receiverstatus.PathKept + "/", receiverstatus.PathReplay, receiverstatus.PathRedeliver} {
+		mux.Handle(path, status)
+	}
 
 	// The pipeline ends after intake: what was answered is still filed, and sent on.
 	drain, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -146,6 +149,7 @@ func (r *Receiver) Run(ctx context.Context, l net.Listener) error {
 
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { r.watchConfig(gctx); return nil })
+	g.Go(func() error { r.tidy(gctx); return nil })
 	g.Go(func() error { return intake.Serve(gctx, l, &r.certificates, mux, r.o.Log.WithName("server")) })
 	err := g.Wait()
 	stop()
@@ -162,5 +166,6 @@ func (r *Receiver) Status() receiverstatus.Status {
 	s.Certificates = r.certificates.InForce()
 	s.Intake.Forward = r.forward.Status()
 	s.Spool.Full = r.intake.Full()
+	s.Kept = r.kept()
 	return s
 }

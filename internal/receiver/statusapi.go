@@ -20,6 +20,7 @@ func (r *Receiver) statusAPI() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+receiverstatus.PathStatus, r.serveStatus)
 	mux.HandleFunc("POST "+receiverstatus.PathEvents, r.serveEvents)
+	r.keptAPI(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.TLS == nil || len(req.TLS.VerifiedChains) == 0 ||
 			req.TLS.PeerCertificates[0].Subject.CommonName != receiverconfig.ManagerCommonName {

@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +33,7 @@ const (
 // safe for concurrent use.
 type Client struct {
 	base string
+	dial Dial // nil for the network
 	http atomic.Pointer[http.Client]
 
 	mu    sync.Mutex
@@ -38,10 +41,18 @@ type Client struct {
 	inUse pki.KeyPair
 }
 
+// Dial connects to the receiver.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
 // New returns a client for the receiver at address (host:port), whose
 // certificate one of the CAs (PEM) must have issued.
 func New(address string, ca []byte, cert pki.KeyPair) (*Client, error) {
-	c := &Client{base: "https://" + address}
+	return NewVia(nil, address, ca, cert)
+}
+
+// NewVia is New for a receiver that is reached in another way than by its address.
+func NewVia(dial Dial, address string, ca []byte, cert pki.KeyPair) (*Client, error) {
+	c := &Client{base: "https://" + address, dial: dial}
 	if err := c.Use(ca, cert); err != nil {
 		return nil, err
 	}
@@ -70,6 +81,7 @@ func (c *Client) Use(ca []byte, cert pki.KeyPair) error {
 		Transport: &http.Transport{
 			TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{pair}},
 			ForceAttemptHTTP2:   true,
+			DialContext:         c.dial,
 			MaxIdleConnsPerHost: 2,
 			IdleConnTimeout:     time.Minute,
 		},
@@ -122,6 +134,8 @@ func (c *Client) do(ctx context.Context, method, path string, body []byte, want 
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("the receiver's answer broke off: %w", err)
+	case resp.StatusCode == http.StatusNotFound && strings.HasPrefix(path, receiverstatus.PathKept+"/"):
+		return nil, ErrNotKept
 	case resp.StatusCode != want:
 		return nil, fmt.Errorf("the receiver answered HTTP %d instead of %d", resp.StatusCode, want)
 	case len(answer) > maxStatus:

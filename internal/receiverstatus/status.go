@@ -35,6 +35,8 @@ type Status struct {
 	Spool        Spool        `json:"spool"`
 	Intake       Intake       `json:"intake"`
 	Trails       []Trail      `json:"trails"`
+	// Kept counts what is kept beside the buckets.
+	Kept *KeptStatus `json:"kept,omitempty"`
 }
 
 // Certificates are those in force, by the hex SHA-256 of their DER.
