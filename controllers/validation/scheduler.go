@@ -32,7 +32,7 @@ import (
 // +kubebuilder:rbac:groups=batch,namespace=trail-operator-system,resources=jobs,verbs=get;list;watch;create;delete
 // +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=serviceaccounts,verbs=create
-// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=serviceaccounts,resourceNames=trail-validation,verbs=patch
+// +kubebuilder:rbac:groups="",namespace=trail-operator-system,resources=serviceaccounts,resourceNames=trail-validation;trail-validation-ambient,verbs=patch
 // +kubebuilder:rbac:groups=networking.k8s.io,namespace=trail-operator-system,resources=networkpolicies,verbs=create
 // +kubebuilder:rbac:groups=networking.k8s.io,namespace=trail-operator-system,resources=networkpolicies,resourceNames=trail-validation,verbs=patch;delete
 
@@ -187,7 +187,7 @@ func (s *Scheduler) look(ctx context.Context, log logr.Logger, trails map[types.
 			continue
 		}
 		delete(s.started, uid)
-		end, over := s.outcome(job, podOf(job, pods.Items), now)
+		end, over := outcomeOf(job, run, podOf(job, pods.Items), now)
 		if !over {
 			running[uid] = t
 			continue

@@ -21,7 +21,7 @@ import (
 func TestLife(t *testing.T) {
 	w := newWorld(t, audit("shop", "u1"))
 	w.step(0)
-	if w.shared != 2 {
+	if w.shared != 3 {
 		t.Errorf("%d objects were applied that all Jobs share", w.shared)
 	}
 	job := w.job()

@@ -32,16 +32,16 @@ type outcome struct {
 	keep   bool // the pod's log is worth reading
 }
 
-// outcome looks at a Job and its pod, which may be nil. It is false while the
+// outcomeOf looks at a Job and its pod, which may be nil. It is false while the
 // validation is under way.
-func (s *Scheduler) outcome(job *batchv1.Job, pod *corev1.Pod, now time.Time) (outcome, bool) {
+func outcomeOf(job *batchv1.Job, run manifests.ValidationRun, pod *corev1.Pod, now time.Time) (outcome, bool) {
 	at, reason, finished := finish(job)
 	failed := func(c validation.Cause) (outcome, bool) { return outcome{cause: c, at: at, keep: true}, true }
 	end := terminated(pod)
 	switch {
 	case !finished:
 		at = now
-		if now.Sub(job.CreationTimestamp.Time) < patience || pod != nil && pod.Status.Phase != corev1.PodPending {
+		if now.Sub(run.StartTime.Time) < patience || pod != nil && pod.Status.Phase != corev1.PodPending {
 			return outcome{}, false
 		}
 		return failed(whyPending(pod))

@@ -87,6 +87,7 @@ func (s *Scheduler) begin(ctx context.Context, log logr.Logger, t candidate, now
 		return false, err
 	}
 	run := plan(t.Trail, now)
+	run.Ambient = rendered.Destination.Ambient && t.Spec.LogFileValidation.CredentialsSecretRef == nil
 	in, err := s.input(ctx, t.Trail, rendered, run)
 	if err != nil {
 		return false, err
@@ -191,8 +192,10 @@ func (s *Scheduler) share(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	o := s.objects()
-	if err := s.Client.Apply(ctx, o.ServiceAccount(), client.FieldOwner(manifests.FieldOwner), client.ForceOwnership); err != nil {
-		return err
+	for _, account := range o.ServiceAccounts() {
+		if err := s.Client.Apply(ctx, account, client.FieldOwner(manifests.FieldOwner), client.ForceOwnership); err != nil {
+			return err
+		}
 	}
 	if err := s.policy(ctx, o); err != nil {
 		return err

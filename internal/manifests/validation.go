@@ -27,6 +27,9 @@ const (
 	// ValidationName is the name of the objects that all validations share, and
 	// what those of each begin with.
 	ValidationName = "trail-validation"
+	// ValidationAmbientName is the ServiceAccount of those that read with the
+	// operator's own identity, which no other pod gets.
+	ValidationAmbientName = ValidationName + "-ambient"
 	// ValidationTrailLabel is on the Job of a validation: the UID of the trail.
 	ValidationTrailLabel = "trail-operator.io/trail"
 	// ValidationContainer is the container whose termination message is the report.
@@ -51,6 +54,8 @@ type ValidationRun struct {
 	Trigger string `json:"trigger,omitempty"`
 	// Head is the newest digest when it was started.
 	Head *v1alpha1.DigestHead `json:"head,omitempty"`
+	// Ambient: it reads with the operator's own identity.
+	Ambient bool `json:"ambient,omitempty"`
 	// Settings is the hash of what of the trail decides how it is validated.
 	Settings string `json:"settings"`
 }
@@ -84,12 +89,16 @@ func (v *ValidationWorkload) labels() map[string]string {
 // ValidationJobName is the name of the Job of a trail. It has one at a time.
 func ValidationJobName(trail types.UID) string { return ValidationName + "-" + string(trail) }
 
-// ServiceAccount is that of the pods. It has no rights, and the pods have no
-// token of it.
-func (v *ValidationWorkload) ServiceAccount() *corev1ac.ServiceAccountApplyConfiguration {
-	return corev1ac.ServiceAccount(ValidationName, v.Namespace).
-		WithLabels(v.labels()).WithAnnotations(v.Validation.ServiceAccountAnnotations).
-		WithAutomountServiceAccountToken(false)
+// ServiceAccounts are those of the pods. They have no rights, and the pods have
+// no token of them for the API server.
+func (v *ValidationWorkload) ServiceAccounts() []*corev1ac.ServiceAccountApplyConfiguration {
+	account := func(name string) *corev1ac.ServiceAccountApplyConfiguration {
+		return corev1ac.ServiceAccount(name, v.Namespace).WithLabels(v.labels()).WithAutomountServiceAccountToken(false)
+	}
+	return []*corev1ac.ServiceAccountApplyConfiguration{
+		account(ValidationName),
+		account(ValidationAmbientName).WithAnnotations(v.Validation.ServiceAccountAnnotations),
+	}
 }
 
 // NetworkPolicy lets nobody reach the pods, and these nothing but buckets; nil
@@ -132,7 +141,7 @@ func (v *ValidationWorkload) Job(t *v1alpha1.Trail, run ValidationRun) *batchv1.
 			BackoffLimit:            ptr.To[int32](0),
 			ActiveDeadlineSeconds:   ptr.To(v.Validation.DeadlineSeconds),
 			TTLSecondsAfterFinished: ptr.To[int32](keepValidation),
-			Template:                corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: l}, Spec: v.pod(secretName(name, run))},
+			Template:                corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: l}, Spec: v.pod(secretName(name, run), run.Ambient)},
 		},
 	}
 }
@@ -142,18 +151,22 @@ func secretName(job string, run ValidationRun) string {
 	return job + "-" + strconv.FormatInt(run.StartTime.Unix(), 36)
 }
 
-func (v *ValidationWorkload) pod(secret string) corev1.PodSpec {
+func (v *ValidationWorkload) pod(secret string, ambient bool) corev1.PodSpec {
 	c := v.Validation
 	limits := c.Resources.Limits
-	env := []corev1.EnvVar{}
-	if v.Receiver != nil {
-		env = append(env, v.Receiver.Env...) // the operator's own identity may come from there
+	var env []corev1.EnvVar
+	account := ValidationName
+	if ambient {
+		account = ValidationAmbientName
+		if v.Receiver != nil {
+			env = append(env, v.Receiver.Env...) // the identity may come from there
+		}
 	}
 	if memory, ok := limits[corev1.ResourceMemory]; ok {
 		env = append(env, corev1.EnvVar{Name: "GOMEMLIMIT", Value: strconv.FormatInt(memory.Value()/memoryDenominator*memoryNumerator, 10)})
 	}
 	pod := corev1.PodSpec{
-		ServiceAccountName:            ValidationName,
+		ServiceAccountName:            account,
 		AutomountServiceAccountToken:  ptr.To(false),
 		EnableServiceLinks:            ptr.To(false),
 		RestartPolicy:                 corev1.RestartPolicyNever,

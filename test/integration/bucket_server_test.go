@@ -23,6 +23,7 @@ import (
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/controllers"
+	"github.com/trail-operator/trail-operator/internal/managerconfig"
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
@@ -39,6 +40,11 @@ type startS3 func(ctx context.Context, dir string, o testenv.S3Options) (*testen
 
 func startOn(t *testing.T, start startS3, o testenv.S3Options) *s3env {
 	t.Helper()
+	return startOnWith(t, start, o, config(t))
+}
+
+func startOnWith(t *testing.T, start startS3, o testenv.S3Options, c *managerconfig.Config) *s3env {
+	t.Helper()
 	o.Log, o.Progress = t.Output(), os.Stderr
 	server, err := start(context.Background(), t.TempDir(), o)
 	if err != nil {
@@ -52,7 +58,8 @@ func startOn(t *testing.T, start startS3, o testenv.S3Options) *s3env {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	mgr, err := controllers.NewManager(ctx, cfg, controllers.Options{
-		Config: config(t), Receiver: e.receiver, PollReceiver: 50 * time.Millisecond, Clock: e.clock, Metrics: prometheus.NewRegistry(),
+		Config: c, Receiver: e.receiver, PollReceiver: 50 * time.Millisecond, Clock: e.clock, Metrics: prometheus.NewRegistry(),
+		ValidationInterval: 50 * time.Millisecond,
 		Open: func(c objectstore.Config) (objectstore.Managed, error) {
 			c.AllowPrivate = true // the server is on this machine
 			return minio.NewManaged(c)

@@ -58,6 +58,14 @@ func NewOrganization(t testing.TB, store objectstore.Store, bucket, organization
 	return begin(t, store, bucket, "all", record.Layout{Organization: organization}, start)
 }
 
+// NewIn starts a trail of any name at any place. Its first digests are signed
+// with key, which somebody else has published.
+func NewIn(store objectstore.Store, bucket, name string, layout record.Layout, key *signing.PrivateKey, start time.Time) *Trail {
+	return &Trail{
+		Layout: layout, Name: name, Bucket: bucket, Store: store, Key: key, end: start.UTC().Truncate(time.Second), chain: 1,
+	}
+}
+
 func begin(t testing.TB, store objectstore.Store, bucket, name string, layout record.Layout, start time.Time) *Trail {
 	t.Helper()
 	layout.Account, layout.Region = "123456789012", "eu-lab-1"
