@@ -40,6 +40,7 @@ type bothWays struct {
 	spool  spool.Spool
 	h      *Handler
 	full   atomic.Bool
+	pace   time.Duration // between two events
 
 	made     int // events
 	webhook  int // the next event that the webhook has not sent
@@ -68,7 +69,7 @@ var onceBegin = time.Date(2026, 11, 21, 3, 0, 0, 0, time.UTC)
 func newBothWays(t testing.TB, api *issuer, config *receiverconfig.Tail) *bothWays {
 	w := &bothWays{
 		t: t, clock: clocktesting.NewFakePassiveClock(onceBegin), fs: vfs.NewCrashableMem(), api: api, config: config,
-		id: uuid.NewString(), answered: map[int]bool{},
+		id: uuid.NewString(), answered: map[int]bool{}, pace: time.Second,
 	}
 	w.open()
 	return w
@@ -110,7 +111,7 @@ func (w *bothWays) restart(crash bool) {
 func (w *bothWays) body(b batch) string {
 	var items []string
 	for i := b.from; i < b.to; i++ {
-		e := at(onceBegin.Add(time.Duration(i)*time.Second), strconv.Itoa(i))[0]
+		e := at(onceBegin.Add(time.Duration(i)*w.pace), strconv.Itoa(i))[0]
 		if i%7 == 6 {
 			e = strings.Replace(e, "ResponseComplete", "RequestReceived", 1)
 		}
@@ -259,6 +260,7 @@ func TestOnce(t *testing.T) {
 	config := tailConfig(t, api)
 	rapid.Check(t, func(rt *rapid.T) {
 		w := newBothWays(t, api, config)
+		w.pace = 3 * time.Minute // so that slots are left behind
 		defer func() { _ = w.spool.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
 			"webhook": func(rt *rapid.T) { w.sendWebhook(rt, w.next(rt, w.webhook)) },
@@ -326,6 +328,7 @@ func TestOnce(t *testing.T) {
 			"state of the tail is lost": func(rt *rapid.T) {
 				if b, ok := w.recent(rt, w.posted); ok {
 					w.id, w.sequence, w.tail = uuid.NewString(), rapid.Uint64Range(0, 9).Draw(rt, "sequence"), b.from
+					w.sendTail(rt, w.nextTail(rt))
 				}
 			},
 			"full volume": func(rt *rapid.T) {
@@ -408,8 +411,8 @@ func TestTailCutShort(t *testing.T) {
 	if tail := w.spool.Tail(); tail != 1 {
 		t.Fatalf("%d chunks", tail)
 	}
-	w.clock.SetTime(w.clock.Now().Add(20 * time.Minute))
 	w.restart(true)
+	w.clock.SetTime(w.clock.Now().Add(20 * time.Minute))
 	if code := w.post(b, math.MaxInt); code != 200 {
 		t.Fatalf("status %d", code)
 	}
