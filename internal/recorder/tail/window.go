@@ -156,7 +156,7 @@ func next(data []byte, last bool) (s span) {
 				return s
 			}
 			s.blank, s.end = rest, rest
-		case auditevent.Valid(line):
+		case whole(line):
 			s.lines++
 			s.end = rest
 		case s.lines > 0:
@@ -166,6 +166,22 @@ func next(data []byte, last bool) (s span) {
 		}
 	}
 	return s
+}
+
+// eventBegin is how kube-apiserver begins each line.
+var eventBegin = []byte(`{"kind":"Event","apiVersion":"audit.k8s.io/`)
+
+// whole reports whether a line is JSON that the receiver tells from its
+// neighbors. What kube-apiserver has written in one piece is; to look at each
+// byte would be half of a tail's work. Lines get damaged when a write is cut
+// short, so that the next event goes on in the same line, and when power fails,
+// which leaves zeros: both, and all that looks unusual, are checked as a whole.
+func whole(line []byte) bool {
+	if bytes.HasPrefix(line, eventBegin) && line[len(line)-1] == '}' &&
+		bytes.IndexByte(line, 0) < 0 && !bytes.Contains(line[1:], eventBegin) {
+		return true
+	}
+	return auditevent.Valid(line)
 }
 
 // The items of a list stand between these.

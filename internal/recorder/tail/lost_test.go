@@ -1,0 +1,278 @@
+package tail
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCopyTruncate: what somebody cuts off is counted, and the tail goes on.
+func TestCopyTruncate(t *testing.T) {
+	for name, regrown := range map[string]int{"shorter": 1, "longer": 50} {
+		t.Run(name, func(t *testing.T) {
+			p, w := testPlace(t)
+			for range 10 {
+				w.write(100)
+			}
+			p.drain(t)
+			w.must(w.active.Truncate(0))
+			_, err := w.active.Seek(0, 0)
+			w.must(err)
+			for range regrown {
+				w.write(110)
+			}
+			p.drain(t)
+			wantLines(t, p.in.lines, w.all)
+			if p.lost("truncated") != 1 {
+				t.Error("it was not counted")
+			}
+		})
+	}
+}
+
+// TestDamaged: of a compressed file that power failure has cut short the
+// beginning is sent, and the rest counted.
+func TestDamaged(t *testing.T) {
+	p, w := testPlace(t)
+	for range 2000 {
+		w.write(100)
+	}
+	w.rotate()
+	f := w.files[0]
+	zipped := gzipped(f.content)
+	w.must(os.WriteFile(w.path(f.base+compressed), zipped[:len(zipped)*2/3], 0o600))
+	w.must(os.Remove(w.path(f.base)))
+	w.write(1)
+	p.drain(t)
+	if p.lost("damaged") != 1 {
+		t.Error("it was not counted")
+	}
+	if p.in.broken != 1 {
+		t.Errorf("%d broken lines were sent, want the one in the middle of which it ends", p.in.broken)
+	}
+	n := len(p.in.lines)
+	if n < 500 || p.in.lines[n-1] != w.all[2000] {
+		t.Fatalf("%d lines arrived, the last of the next file: %v", n, p.in.lines[n-1] == w.all[2000])
+	}
+	wantLines(t, p.in.lines[:n-2], w.all[:n-2])
+	if !strings.HasPrefix(w.all[n-2], p.in.lines[n-2]) {
+		t.Error("what was sent last of the damaged file is no beginning of a line")
+	}
+}
+
+// TestNoHeader: a compressed file without a byte in it.
+func TestNoHeader(t *testing.T) {
+	p, w := testPlace(t)
+	w.must(os.WriteFile(w.path("audit-2026-11-21T09-00-00.000.log.gz"), nil, 0o600))
+	w.write(1)
+	p.drain(t)
+	wantLines(t, p.in.lines, w.all)
+	if p.lost("damaged") != 1 {
+		t.Error("it was not counted")
+	}
+}
+
+// TestDeletedWhileAway: the file in which the tail stood, and those after it, are
+// gone when it comes back. The receiver never got what was under way, and takes
+// its number for what comes next.
+func TestDeletedWhileAway(t *testing.T) {
+	for name, answered := range map[string]bool{"it had arrived": true, "it had not": false} {
+		t.Run(name, func(t *testing.T) {
+			p, w := testPlace(t)
+			w.write(10)
+			p.drain(t)
+			w.write(20)
+			p.hit = func(at string) {
+				if at == "tail/before-post" && !answered || at == "tail/after-post" {
+					panic(killed{})
+				}
+			}
+			for dead := false; !dead; {
+				var err error
+				if _, dead, err = p.step(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			p.hit = func(string) {}
+			w.rotate()
+			w.write(30)
+			w.rotate()
+			w.remove()
+			w.remove()
+			w.write(40)
+			if err := p.start(); err != nil {
+				t.Fatal(err)
+			}
+			p.drain(t)
+			want := []string{w.all[0], w.all[3]}
+			if answered {
+				want = []string{w.all[0], w.all[1], w.all[3]}
+			}
+			wantLines(t, p.in.lines, want)
+			if p.lost("deleted") != 1 {
+				t.Errorf("%d files are counted", p.lost("deleted"))
+			}
+		})
+	}
+}
+
+// TestDeletedUnread: with a receiver that is away, files that the tail knows are
+// deleted; the one in which it stands is not lost.
+func TestDeletedUnread(t *testing.T) {
+	p, w := testPlace(t)
+	w.write(10)
+	p.drain(t)
+	away := true
+	p.in.answers = func() int {
+		if !away {
+			return http.StatusOK
+		}
+		for range 3 {
+			w.rotate()
+			w.write(10)
+			if _, err := p.t.survey(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			w.remove() // the first is read by the tail
+		}
+		if _, err := p.t.survey(); err != nil {
+			t.Fatal(err)
+		}
+		away = false
+		return http.StatusServiceUnavailable
+	}
+	w.write(20)
+	p.drain(t)
+	wantLines(t, p.in.lines, append(w.all[:2:2], w.all[3:]...))
+	if p.lost("deleted") != 1 {
+		t.Errorf("%d files are counted as lost, want the one that nobody could read", p.lost("deleted"))
+	}
+}
+
+// TestOldReceiver: a receiver whose volume was put back is sent what it does not
+// know under the numbers it expects.
+func TestOldReceiver(t *testing.T) {
+	p, w := testPlace(t)
+	for range 5 {
+		w.write(10)
+		p.drain(t)
+	}
+	source := p.t.state.Source
+	p.in.marks[source] = 2
+	w.write(20)
+	p.drain(t)
+	wantLines(t, p.in.lines, w.all)
+	if got := p.in.marks[source]; got != 3 || p.t.state.Sequence != 3 {
+		t.Errorf("the receiver is at %d, the tail at %d", got, p.t.state.Sequence)
+	}
+}
+
+// TestReused: a file with the inode of one that was read is another file, and a
+// compressed copy of one that was read is the same.
+func TestReused(t *testing.T) {
+	p, w := testPlace(t)
+	for range 20 {
+		w.write(30)
+		p.drain(t)
+		p.crash()
+		w.rotate()
+		if len(w.files)%2 == 0 {
+			w.compress()
+			w.compress()
+			w.compress()
+			w.compress()
+		} else if len(w.files) > 4 {
+			w.remove()
+		}
+		w.write(40) // its inode is mostly that of a file which is gone
+		if err := p.start(); err != nil {
+			t.Fatal(err)
+		}
+		p.drain(t)
+	}
+	wantLines(t, p.in.lines, w.all)
+}
+
+// TestLongLine: lines that nobody can hold, at the ends of files, too.
+func TestLongLine(t *testing.T) {
+	p, w := testPlace(t)
+	for range 2 {
+		w.write(5)
+		w.write(3 * batchSize)
+		w.write(batchSize)
+		w.begin(5 * batchSize)
+		p.drain(t)
+		w.endLine()
+		p.drain(t)
+		w.begin(4 * batchSize)
+		w.rotate()
+	}
+	w.compress()
+	w.compress()
+	w.write(1)
+	p.drain(t)
+	wantLines(t, p.in.lines, w.all)
+	if p.in.broken != 2 {
+		t.Errorf("%d broken lines arrived, want the two that were cut off", p.in.broken)
+	}
+	if n := cap(p.t.body); n > 2*batchSize+len(listBegin)+len(listEnd) {
+		t.Errorf("%d bytes were held", n)
+	}
+}
+
+// TestBegin: a tail without a state leaves out what the webhook has sent long ago.
+func TestBegin(t *testing.T) {
+	event := func(age time.Duration) string {
+		return `{"kind":"Event","annotations":{"a":"b"},"requestObject":{"stageTimestamp":"2099-01-01T00:00:00Z"},"stageTimestamp":"` +
+			time.Now().Add(-age).UTC().Format(time.RFC3339Nano) + `","annotations":{}}`
+	}
+	const rotatedName = "audit-2026-11-21T09-00-00.000.log"
+	old, young := event(2*time.Hour), event(time.Minute)
+	for name, tc := range map[string]struct {
+		rotated, active string
+		backfill        bool
+		want            []string
+	}{
+		"no log":              {"", "", false, nil},
+		"a young log":         {"", young + "\n", false, []string{young}},
+		"an old log":          {"", old + "\n" + young + "\n", false, nil},
+		"an old log, all":     {old + "\n", old + "\n" + young + "\n", true, []string{old, old, young}},
+		"a young active file": {old + "\n", young + "\n", false, []string{young}},
+		"all young":           {young + "\n", young + "\n", false, []string{young, young}},
+		"a line half written": {"", old + "\n" + young[:20], false, nil},
+		"no events":           {"", "nothing\n", false, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			logs := t.TempDir()
+			w := newWriter(t, logs)
+			if tc.rotated != "" {
+				w.must(os.WriteFile(w.path(rotatedName), []byte(tc.rotated), 0o600))
+			}
+			if tc.active != "" {
+				w.must(os.WriteFile(w.path("audit.log"), []byte(tc.active), 0o600))
+			}
+			p := newPlace(logs, t.TempDir(), newInbox(t))
+			p.backfill = tc.backfill
+			w.must(p.start())
+			defer p.crash()
+			p.drain(t)
+			wantLines(t, p.in.lines, tc.want)
+			f, err := os.OpenFile(w.path("audit.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+			w.must(err)
+			more := young + "\n" + old + "\n"
+			if !bytes.HasSuffix([]byte(tc.active), []byte("\n")) && tc.active != "" {
+				more = young[20:] + "\n" + old + "\n"
+			}
+			_, err = f.WriteString(more)
+			w.must(err)
+			w.must(f.Close())
+			p.drain(t)
+			wantLines(t, p.in.lines, append(tc.want, young, old))
+		})
+	}
+}
