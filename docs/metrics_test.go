@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/trail-operator/trail-operator/controllers/installation"
+	"github.com/trail-operator/trail-operator/controllers/loss"
 	"github.com/trail-operator/trail-operator/controllers/trail"
 	"github.com/trail-operator/trail-operator/controllers/validation"
 	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
@@ -100,7 +101,7 @@ func TestReceiverMetrics(t *testing.T) {
 
 func TestManagerMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(trail.NewAbandoned(), installation.NewExpiry())
+	registry.MustRegister(trail.NewAbandoned(), installation.NewExpiry(), loss.NewMetrics(&loss.Accountant{}))
 	if err := validation.NewMetrics().Register(registry); err != nil {
 		t.Fatal(err)
 	}
