@@ -59,8 +59,8 @@ type Accountant struct {
 	account *lossaccount.Account
 	// probes are the IDs of those that were made to learn the name of a process.
 	probes  map[lossaccount.Identity][]string
-	failing map[string]string // what was logged of each address
-	trouble string            // what was logged of the rest
+	failing map[string]bool // addresses of which that was logged
+	trouble string          // what was logged of the rest
 }
 
 // View is what is known, as of the last look; nil before the first.
@@ -79,7 +79,7 @@ func (a *Accountant) Start(ctx context.Context) error {
 		a.Interval = interval
 	}
 	log := logf.FromContext(ctx).WithName("loss")
-	a.probes, a.failing = map[lossaccount.Identity][]string{}, map[string]string{}
+	a.probes, a.failing = map[lossaccount.Identity][]string{}, map[string]bool{}
 	ticker := time.NewTicker(a.Interval)
 	defer ticker.Stop()
 	for {
@@ -121,14 +121,9 @@ func (a *Accountant) look(ctx context.Context, log logr.Logger) error {
 	if err == nil {
 		o.Receiver = a.receiver(status)
 	}
-	targets, err := a.targets(ctx)
-	if err != nil {
+	if err := a.reach(ctx, log, &o); err != nil {
 		return err
 	}
-	for _, t := range targets {
-		o.Addresses = append(o.Addresses, t.address)
-	}
-	o.Samples = a.scrape(ctx, log, targets)
 	a.name(&o, status)
 	if ctx.Err() != nil {
 		return ctx.Err()

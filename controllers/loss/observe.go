@@ -46,8 +46,7 @@ type target struct {
 	config  *rest.Config
 }
 
-// targets are all API servers: those that the EndpointSlice names, or else the
-// one that the manager itself talks to.
+// targets are all API servers, as the EndpointSlice names them.
 func (a *Accountant) targets(ctx context.Context) ([]target, error) {
 	var slice discoveryv1.EndpointSlice
 	key := client.ObjectKey{Namespace: metav1.NamespaceDefault, Name: "kubernetes"}
@@ -66,14 +65,37 @@ func (a *Accountant) targets(ctx context.Context) ([]target, error) {
 			}
 		}
 	}
-	if len(list) > 0 {
-		return list, nil
-	}
+	return list, nil
+}
+
+// own is the API server that the manager itself talks to, perhaps one after the
+// other: for clusters whose API servers cannot be reached one by one.
+func (a *Accountant) own() ([]target, error) {
 	u, err := url.Parse(a.Config.Host)
 	if err != nil || u.Host == "" {
 		return nil, errors.New("the address of the API server is not known")
 	}
 	return []target{{u.Host, a.Config}}, nil
+}
+
+// reach reads the metrics of all API servers, and notes in o what was asked and
+// what was answered.
+func (a *Accountant) reach(ctx context.Context, log logr.Logger, o *lossaccount.Observation) error {
+	targets, err := a.targets(ctx)
+	if err != nil {
+		return err
+	}
+	o.Samples = a.scrape(ctx, log, targets)
+	if len(o.Samples) == 0 && !slices.ContainsFunc(targets, func(t target) bool { return a.account.Knows(t.address) }) {
+		if targets, err = a.own(); err != nil {
+			return err
+		}
+		o.Samples = a.scrape(ctx, log, targets)
+	}
+	for _, t := range targets {
+		o.Addresses = append(o.Addresses, t.address)
+	}
+	return nil
 }
 
 // addressed is the configuration for one of several API servers.
@@ -102,18 +124,19 @@ func (a *Accountant) scrape(ctx context.Context, log logr.Logger, targets []targ
 	}
 	wg.Wait()
 	var list []lossaccount.Sample
-	failing := map[string]string{}
 	for i, t := range targets {
 		if samples[i] != nil {
 			list = append(list, *samples[i])
 		}
 		if err := failures[i]; err != nil && ctx.Err() == nil {
-			if failing[t.address] = err.Error(); a.failing[t.address] == "" {
-				log.Info("The metrics of an API server cannot be read: what it loses is not known", "address", t.address, "cause", err.Error())
+			if !a.failing[t.address] {
+				log.Info("The metrics of an API server cannot be read", "address", t.address, "cause", err.Error())
 			}
+			a.failing[t.address] = true
+		} else {
+			delete(a.failing, t.address)
 		}
 	}
-	a.failing = failing
 	return list
 }
 

@@ -468,3 +468,8 @@ func (a *Account) Named(of Identity) bool {
 		return p.Address == of.Address && p.Started.UnixNano() == of.Started && p.Name != ""
 	})
 }
+
+// Knows reports whether an API server was ever read at the address.
+func (a *Account) Knows(address string) bool {
+	return slices.ContainsFunc(a.Processes, func(p *Process) bool { return p.Address == address })
+}
