@@ -173,7 +173,7 @@ func (b *bench) send(c spool.Chunk) {
 // until moves the clock in small steps until check holds.
 func (b *bench) until(what string, check func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !check() {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("%s did not happen; status %s", what, record.MustJSON(b.p.Status()))
