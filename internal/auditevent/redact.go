@@ -32,24 +32,29 @@ func (e *Event) sensitive() bool {
 	return false
 }
 
-// AppendStored appends the event as it may be stored: without credentials in
-// its requestURI, and, when the call is about credentials, without its bodies and without
-// what else quotes them. keepBodies leaves the bodies, and only them. Of a
-// removed body remain name, namespace and uid. The result is valid UTF-8.
-func (e *Event) AppendStored(dst []byte, keepBodies bool) []byte {
+// Stored returns the event as it may be stored: without credentials in its
+// requestURI, and, when the call is about credentials, without its bodies and
+// without what else quotes them. keepBodies leaves the bodies, and only them. Of
+// a removed body remain name, namespace and uid. The result is valid UTF-8. It
+// is the item itself, which same says, or in the memory of buffer.
+func (e *Event) Stored(buffer []byte, keepBodies bool) (stored []byte, same bool) {
 	uri, changed := redactURI(e.RequestURI)
 	sensitive := e.sensitive()
-	start := len(dst)
+	stored, same = e.item, true
 	if changed || sensitive {
-		dst = e.appendRedacted(dst, uri, changed, sensitive, keepBodies)
-	} else {
-		dst = append(dst, e.item...)
+		stored, same = e.appendRedacted(buffer[:0], uri, changed, sensitive, keepBodies), false
 	}
 	// The API server passes patches on as their clients sent them.
-	if e.high && !utf8.Valid(dst[start:]) {
-		dst = append(dst[:start], bytes.ToValidUTF8(dst[start:], []byte("\uFFFD"))...)
+	if e.high && !utf8.Valid(stored) {
+		stored, same = bytes.ToValidUTF8(stored, []byte("\uFFFD")), false
 	}
-	return dst
+	return stored, same
+}
+
+// AppendStored appends what Stored returns.
+func (e *Event) AppendStored(dst []byte, keepBodies bool) []byte {
+	stored, _ := e.Stored(nil, keepBodies)
+	return append(dst, stored...)
 }
 
 func (e *Event) appendRedacted(dst []byte, uri string, uriChanged, sensitive, keepBodies bool) []byte {

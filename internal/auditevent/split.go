@@ -217,6 +217,7 @@ func (s *Splitter) element() (bool, error) {
 				s.item = Item{Err: err, Length: int64(len(raw)), Sum: sha256.Sum256(raw), Head: raw[:min(len(raw), headSize)]}
 				return true, s.emit(len(raw))
 			}
+			s.parser.parts()
 			s.item = Item{Event: &s.parser.event}
 			return true, s.emit(len(raw))
 		case short:
@@ -272,6 +273,7 @@ func (s *Splitter) stream(why error, reduce bool) (bool, error) {
 	case err != nil:
 		s.item.Err = err
 	default:
+		s.parser.parts()
 		s.item = Item{Event: &s.parser.event}
 		return true, s.emit(len(out))
 	}

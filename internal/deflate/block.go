@@ -11,76 +11,84 @@ type codes struct {
 	distance [numDistances]code
 }
 
-func (c *codes) build(f *finder) {
+// build makes the codes for the symbols of f. With all, every symbol gets one, so
+// that they serve other blocks too.
+func (c *codes) build(f *finder, all bool) {
+	f.literal[endOfBlock]++
+	if all {
+		for i := range f.literal {
+			f.literal[i]++
+		}
+		for i := range f.distance {
+			f.distance[i]++
+		}
+	}
 	assign(c.literal[:], f.literal[:], maxCode)
 	assign(c.distance[:], f.distance[:], maxCode)
+}
+
+// emit writes literals and a match of n bytes.
+func (c *codes) emit(w *bitWriter, literals []byte, n, distance int) {
+	// A code has at most 15 bits; a match takes at most 48, of 255 bytes or more
+	// except at its end.
+	w.reserve(2*len(literals) + n/32 + 32)
+	// In registers for the time of the loop. Before each put there are fewer
+	// than 8 bits, and no put adds more than 48.
+	out, at, acc, have := w.bytes[:cap(w.bytes)], len(w.bytes), w.acc, w.n
+	put := func() {
+		binary.LittleEndian.PutUint64(out[at:], acc)
+		at += int(have >> 3)
+		acc >>= have &^ 7
+		have &= 7
+	}
+	for ; len(literals) >= 3; literals = literals[3:] {
+		x, y, z := c.literal[literals[0]], c.literal[literals[1]], c.literal[literals[2]]
+		acc |= uint64(x.bits) << have
+		have += uint(x.n)
+		acc |= uint64(y.bits) << have
+		have += uint(y.n)
+		acc |= uint64(z.bits) << have
+		have += uint(z.n)
+		put()
+	}
+	for _, b := range literals {
+		x := c.literal[b]
+		acc |= uint64(x.bits) << have
+		have += uint(x.n)
+	}
+	put()
+	if n > 0 {
+		d := uint32(distance - 1)
+		to := c.distance[distanceSymbol(d)]
+		value, extra := distanceExtra(d)
+		for n > 0 {
+			part := matchPart(n)
+			n -= part
+			l := lengths[part]
+			x := c.literal[l.symbol]
+			acc |= uint64(x.bits)<<have | uint64(l.value)<<(have+uint(x.n))
+			have += uint(x.n) + uint(l.extra)
+			acc |= uint64(to.bits)<<have | uint64(value)<<(have+uint(to.n))
+			have += uint(to.n) + uint(extra)
+			put()
+		}
+	}
+	w.bytes, w.acc, w.n = out[:at], acc, have
 }
 
 // write writes the tokens of buf[from:] as a block of dynamic codes.
 func (c *codes) write(w *bitWriter, buf []byte, from int, f *finder, final bool) {
 	c.writeHeader(w, final)
-	w.reserve(c.size(f) + 64)
-	// In registers for the time of the loop. Before each put there are fewer
-	// than 8 bits, and no put adds more than 48.
-	out, at, acc, n := w.bytes[:cap(w.bytes)], len(w.bytes), w.acc, w.n
-	put := func() {
-		binary.LittleEndian.PutUint64(out[at:], acc)
-		at += int(n >> 3)
-		acc >>= n &^ 7
-		n &= 7
-	}
 	for i := range f.tokens {
 		t := &f.tokens[i]
-		literals := buf[from : from+int(t.literals)]
+		c.emit(w, buf[from:from+int(t.literals)], int(t.length), int(t.distance))
 		from += int(t.literals) + int(t.length)
-		for ; len(literals) >= 3; literals = literals[3:] {
-			a, b, d := c.literal[literals[0]], c.literal[literals[1]], c.literal[literals[2]]
-			acc |= uint64(a.bits) << n
-			n += uint(a.n)
-			acc |= uint64(b.bits) << n
-			n += uint(b.n)
-			acc |= uint64(d.bits) << n
-			n += uint(d.n)
-			put()
-		}
-		for _, b := range literals {
-			a := c.literal[b]
-			acc |= uint64(a.bits) << n
-			n += uint(a.n)
-		}
-		put()
-		if t.length == 0 {
-			continue
-		}
-		l, d := lengths[t.length], uint32(t.distance)
-		a := c.literal[l.symbol]
-		acc |= uint64(a.bits)<<n | uint64(l.value)<<(n+uint(a.n))
-		n += uint(a.n) + uint(l.extra)
-		a = c.distance[distanceSymbol(d)]
-		value, extra := distanceExtra(d)
-		acc |= uint64(a.bits)<<n | uint64(value)<<(n+uint(a.n))
-		n += uint(a.n) + uint(extra)
-		put()
 	}
-	w.bytes, w.acc, w.n = out[:at], acc, n
-	w.put(uint32(c.literal[endOfBlock].bits), c.literal[endOfBlock].n)
+	c.end(w)
 }
 
-// size is how many bytes the tokens take.
-func (c *codes) size(f *finder) int {
-	total := 0
-	for symbol, count := range f.literal {
-		extra := 0
-		if symbol >= firstLength && symbol < numLiterals-1 {
-			extra = max(0, (symbol-firstLength)/4-1)
-		}
-		total += int(count) * (int(c.literal[symbol].n) + extra)
-	}
-	for symbol, count := range f.distance {
-		total += int(count) * (int(c.distance[symbol].n) + max(0, symbol/2-1))
-	}
-	return total/8 + 1
-}
+// end ends a block.
+func (c *codes) end(w *bitWriter) { w.put(uint32(c.literal[endOfBlock].bits), c.literal[endOfBlock].n) }
 
 // Symbols of code lengths, RFC 1951, 3.2.7.
 const (

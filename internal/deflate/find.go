@@ -17,8 +17,8 @@ const (
 // token is some literals, then a match; the last one of a block has no match.
 type token struct {
 	literals uint32
-	length   uint16 // of the match; 0 for none
-	distance uint16 // less 1
+	length   uint32 // of the match; 0 for none
+	distance uint32
 }
 
 // finder divides a block into literals and matches.
@@ -45,30 +45,26 @@ func (f *finder) moved(n int) {
 	f.base += int32(n)
 }
 
-// matches divides buf[from:] into f.tokens. It looks where a word or a quote
-// begins. At a quote, what is behind the quote that closed the value of the
-// record before comes first.
-func (f *finder) matches(buf []byte, from int) {
-	f.tokens = f.tokens[:0]
-	clear(f.literal[:])
-	clear(f.distance[:])
+// matches divides buf[from:] into tokens, which go to c and w, or, where these
+// are nil, into f.tokens. It looks where a word or a quote begins. At a quote,
+// what is behind the quote that closed the value of the record before comes first.
+func (f *finder) matches(buf []byte, from int, c *codes, w *bitWriter) {
 	begin := from  // of the literals
 	expected := -1 // where the next quote is, in history; -1 for unknown
 	behind := -1   // where to look for expected
 	inWord := false
 	for i, end := from, len(buf)-8; i < end; {
-		c := buf[i]
-		w := word[c]
-		if w && inWord {
+		b := buf[i]
+		if word[b] && inWord {
 			i++
 			continue
 		}
-		inWord = w
+		inWord = word[b]
 		u := binary.LittleEndian.Uint64(buf[i:])
 		slot := &f.table[u<<(64-8*minFound)*0x9E3779B185EBCA87>>(64-hashBits)]
 		at := int(*slot - f.base)
 		*slot = int32(i) + f.base
-		if c == '"' && behind >= 0 {
+		if b == '"' && behind >= 0 {
 			if expected < 0 {
 				expected = quote(buf[:i], behind)
 			}
@@ -76,7 +72,7 @@ func (f *finder) matches(buf []byte, from int) {
 				at = expected
 			}
 		}
-		if at < 0 || i-at > window || (binary.LittleEndian.Uint64(buf[at:])^u)<<(64-8*minFound) != 0 {
+		if at < 0 || at >= i || i-at > window || (binary.LittleEndian.Uint64(buf[at:])^u)<<(64-8*minFound) != 0 {
 			i++
 			continue
 		}
@@ -84,34 +80,52 @@ func (f *finder) matches(buf []byte, from int) {
 		for i > begin && at > 0 && buf[i-1] == buf[at-1] {
 			i, at, n = i-1, at-1, n+1
 		}
-		f.add(buf[begin:i], n, i-at)
+		if c != nil {
+			c.emit(w, buf[begin:i], n, i-at)
+		} else {
+			f.add(buf[begin:i], n, i-at)
+		}
 		i, behind = i+n, at+n
 		begin, expected, inWord = i, -1, false
 	}
-	f.add(buf[begin:], 0, 1)
-	f.literal[endOfBlock]++
+	if c != nil {
+		c.emit(w, buf[begin:], 0, 1)
+	} else {
+		f.add(buf[begin:], 0, 1)
+	}
 }
 
-// add appends literals and a match of n bytes.
+// forget makes room for the tokens of a block.
+func (f *finder) forget() {
+	f.tokens = f.tokens[:0]
+	clear(f.literal[:])
+	clear(f.distance[:])
+}
+
+// add appends literals and a match of n bytes, and counts their symbols.
 func (f *finder) add(literals []byte, n, distance int) {
-	for _, c := range literals {
-		f.literal[c]++
+	for _, b := range literals {
+		f.literal[b]++
 	}
-	t := token{literals: uint32(len(literals)), distance: uint16(distance - 1)}
+	f.tokens = append(f.tokens, token{literals: uint32(len(literals)), length: uint32(n), distance: uint32(distance)})
 	for n > 0 {
-		part := min(n, maxMatch)
-		if left := n - part; left > 0 && left < minMatch {
-			part -= minMatch
-		}
-		t.length = uint16(part)
-		f.tokens = append(f.tokens, t)
+		part := matchPart(n)
 		f.literal[lengths[part].symbol]++
-		f.distance[distanceSymbol(uint32(t.distance))]++
-		t.literals, n = 0, n-part
+		f.distance[distanceSymbol(uint32(distance-1))]++
+		n -= part
 	}
-	if t.length == 0 {
-		f.tokens = append(f.tokens, t)
+}
+
+// matchPart is how much of a match of n bytes is written at once. No rest is
+// too short.
+func matchPart(n int) int {
+	if n <= maxMatch {
+		return n
 	}
+	if n-maxMatch < minMatch {
+		return maxMatch - minMatch
+	}
+	return maxMatch
 }
 
 // word tells which bytes belong to a word.

@@ -16,6 +16,11 @@ import (
 const (
 	// blockSize is how much of the input shares one set of Huffman codes.
 	blockSize = 128 << 10
+	// blocksServed is how many blocks codes are used for again: records are much
+	// alike, so that it costs less to look once than to count their symbols.
+	blocksServed = 15
+	// servedFrom is from which size of the file on, in bytes.
+	servedFrom = 4 * blockSize
 	// window is how far back deflate can refer.
 	window = 32 << 10
 )
@@ -36,9 +41,12 @@ type Writer struct {
 	crc  uint32
 	size uint32
 
-	find finder
-	codes
-	out bitWriter
+	find  finder
+	codes codes
+	// codes are those of a block before and serve so many more, which take at
+	// most so many bytes each.
+	serves, most int
+	out          bitWriter
 }
 
 // NewWriter returns a Writer that needs Reset before its first use.
@@ -51,6 +59,7 @@ func (w *Writer) Reset(to io.Writer) {
 	w.to, w.err = to, nil
 	w.buf, w.from = w.buf[:0], 0
 	w.crc, w.size = 0, 0
+	w.serves = 0
 	w.find.reset()
 	w.out.reset()
 	w.out.bytes = append(w.out.bytes, header...)
@@ -91,9 +100,7 @@ func (w *Writer) block(final bool) {
 	fresh := w.buf[w.from:]
 	w.crc = crc32.Update(w.crc, crc32.IEEETable, fresh)
 	w.size += uint32(len(fresh))
-	w.find.matches(w.buf, w.from)
-	w.build(&w.find)
-	w.write(&w.out, w.buf, w.from, &w.find, final)
+	w.compress(final)
 	if final {
 		w.out.align()
 		w.out.bytes = binary.LittleEndian.AppendUint32(w.out.bytes, w.crc)
@@ -106,4 +113,30 @@ func (w *Writer) block(final bool) {
 	w.find.moved(len(w.buf) - keep)
 	w.buf = append(w.buf[:0], w.buf[len(w.buf)-keep:]...)
 	w.from = keep
+}
+
+// compress writes what is in the buffer as a block.
+func (w *Writer) compress(final bool) {
+	if w.serves > 0 {
+		w.serves--
+		at := w.out
+		w.codes.writeHeader(&w.out, final)
+		w.find.matches(w.buf, w.from, &w.codes, &w.out)
+		w.codes.end(&w.out)
+		if len(w.out.bytes)-len(at.bytes) <= w.most {
+			return
+		}
+		// Something else has begun: it needs codes of its own.
+		w.out.bytes, w.out.acc, w.out.n = w.out.bytes[:len(at.bytes)], at.acc, at.n
+	}
+	// Of a small file each block has its own.
+	reuse := w.size >= servedFrom && len(w.buf)-w.from == blockSize
+	w.find.forget()
+	w.find.matches(w.buf, w.from, nil, nil)
+	w.codes.build(&w.find, reuse)
+	before := len(w.out.bytes)
+	w.codes.write(&w.out, w.buf, w.from, &w.find, final)
+	if w.serves = 0; reuse {
+		w.serves, w.most = blocksServed, (len(w.out.bytes)-before)*9/8
+	}
 }

@@ -39,6 +39,11 @@ func (m *memorySpool) Append(_ context.Context, chunks []spool.Chunk, ops ...spo
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err != nil {
+		for _, c := range chunks {
+			if c.Attached != nil {
+				c.Attached.Release()
+			}
+		}
 		return nil, m.err
 	}
 	var out []spool.Appended

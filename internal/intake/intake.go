@@ -50,11 +50,25 @@ type Options struct {
 	// ProgressTimeout is how long a body may take for its next 64 KiB, by
 	// default DefaultProgressTimeout.
 	ProgressTimeout time.Duration
+	// Ahead makes the records of a source's next chunk ahead of the reader, unless
+	// it returns nil; nil for never.
+	Ahead func(source string) Ahead
 	// Forward sends bodies on when their events are durable; nil for nobody.
 	Forward *forward.Forwarder
 	// IndexBytes of the volume are what the index of events may take, by default
 	// DefaultIndexBytes. It is kept while tails may post.
 	IndexBytes int64
+}
+
+// Ahead makes the records of one chunk from the events on their way to the
+// spool. It is attached to the chunk, or else released.
+type Ahead interface {
+	spool.Attached
+	// Add takes an event and what is stored of it; same says that these are the
+	// bytes that the event was parsed from.
+	Add(e *auditevent.Event, stored []byte, same bool)
+	// Whole reports whether the records of so many events are there.
+	Whole(events int) bool
 }
 
 // Handler serves POST /v1/audit/<cluster>/<apiserver> to clients whose verified
@@ -92,6 +106,9 @@ func New(o Options) (*Handler, error) {
 	}
 	if o.ProgressTimeout == 0 {
 		o.ProgressTimeout = DefaultProgressTimeout
+	}
+	if o.Ahead == nil {
+		o.Ahead = func(string) Ahead { return nil }
 	}
 	m, err := newMetrics(o.Registerer)
 	if err != nil {

@@ -28,7 +28,8 @@ type post struct {
 	received   time.Time
 	arrivals   *arrivals
 
-	item    []byte // as it is stored
+	item    []byte // as it is stored, if that is not as it came
+	ahead   Ahead  // nil for none
 	data    []byte
 	items   int
 	skipped int
@@ -71,6 +72,9 @@ func (h *Handler) receive(r *http.Request, from source, set *settings, body *pro
 		p.known = &known{cluster: from.cluster}
 	}
 	defer func() {
+		if p.ahead != nil {
+			p.ahead.Release() // the body ended in the middle of a chunk
+		}
 		if *buffer = p.data[:0]; cap(p.data) > keptBuffer {
 			*buffer = nil
 		}
@@ -96,16 +100,25 @@ func (p *post) Item(it *auditevent.Item) error {
 	}
 	recorded := e.MakesRecord()
 	p.arrivals.add(e, recorded, p.manager)
-	if recorded {
-		p.item = e.AppendStored(p.item[:0], p.keepBodies)
-		p.data = spool.AppendItem(p.data, p.item)
-		p.items++
-		if p.known != nil {
-			p.known.add(e, len(p.data))
-		}
-	} else {
+	if !recorded {
 		p.skipped++
+		return nil
 	}
+	stored, same := e.Stored(p.item, p.keepBodies)
+	if !same {
+		p.item = stored
+	}
+	p.data = spool.AppendItem(p.data, stored)
+	if p.known != nil {
+		p.known.add(e, len(p.data))
+	}
+	if p.items == 0 {
+		p.ahead = p.h.o.Ahead(p.source)
+	}
+	if p.ahead != nil {
+		p.ahead.Add(e, stored, same)
+	}
+	p.items++
 	return nil
 }
 
@@ -135,6 +148,14 @@ func (p *post) append(id [32]byte, further ...spool.Op) error {
 		Items: p.items, Data: p.data, Skipped: p.skipped, Quarantined: p.bad.count,
 		Duplicates: p.duplicates, Events: p.known.fresh(),
 	}}
+	if p.ahead != nil {
+		if p.ahead.Whole(p.items) {
+			chunks[0].Attached = p.ahead
+		} else {
+			p.ahead.Release()
+		}
+		p.ahead = nil
+	}
 	n := 1
 	var ops []spool.Op
 	var done func(error)

@@ -66,24 +66,25 @@ func (s sink) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Add appends one record. eventTime is in seconds since 1970.
-func (w *Writer) Add(rec []byte, eventTime int64) error {
+// Add appends n records, joined by commas. Their event times, from oldest to
+// newest, are in seconds since 1970.
+func (w *Writer) Add(records []byte, n int, oldest, newest int64) error {
 	if w.count > 0 {
 		if err := w.write(comma); err != nil {
 			return err
 		}
 	}
-	if err := w.write(rec); err != nil {
+	if err := w.write(records); err != nil {
 		return err
 	}
-	w.rawSize += int64(len(rec)) + 1
-	if w.count == 0 || eventTime < w.oldest {
-		w.oldest = eventTime
+	w.rawSize += int64(len(records)) + 1
+	if w.count == 0 || oldest < w.oldest {
+		w.oldest = oldest
 	}
-	if w.count == 0 || eventTime > w.newest {
-		w.newest = eventTime
+	if w.count == 0 || newest > w.newest {
+		w.newest = newest
 	}
-	w.count++
+	w.count += int64(n)
 	return nil
 }
 

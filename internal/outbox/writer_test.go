@@ -37,7 +37,7 @@ func TestWriter(t *testing.T) {
 		}
 		oldest, newest := times[0], times[0]
 		for i, at := range times {
-			if err := w.Add(fmt.Appendf(nil, `{"n":%d,"pad":%q}`, i, bytes.Repeat([]byte("x"), pad)), at); err != nil {
+			if err := w.Add(fmt.Appendf(nil, `{"n":%d,"pad":%q}`, i, bytes.Repeat([]byte("x"), pad)), 1, at, at); err != nil {
 				t.Fatal(err)
 			}
 			oldest, newest = min(oldest, at), max(newest, at)
@@ -82,7 +82,7 @@ func TestDiscardLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Add([]byte("{}"), 1); err != nil {
+	if err := w.Add([]byte("{}"), 1, 1, 1); err != nil {
 		t.Fatal(err)
 	}
 	w.Discard()

@@ -82,6 +82,7 @@ type Pipeline struct {
 	removed                     removed
 
 	spare atomic.Int64 // bytes of expired and abandoned files
+	ahead ahead
 
 	// reading is held while a step runs; applying counts those who wait for it,
 	// for whom the reader ends its step early.
@@ -90,8 +91,7 @@ type Pipeline struct {
 
 	// Of the reader alone.
 	parser     auditevent.Parser
-	scratch    []byte
-	facts      record.Facts
+	batch      mapping.Batch
 	account    account
 	accountRaw []byte
 	lastStored time.Time
@@ -179,6 +179,10 @@ func (p *Pipeline) poke() {
 // errReconfigured ends a read, since a configuration waits to be applied.
 var errReconfigured = errors.New("a configuration waits")
 
+// errRemapped ends a read at records that were made under another configuration:
+// the next read makes them anew.
+var errRemapped = errors.New("the configuration has changed")
+
 // errResting ends a read that is of no use to any trail.
 var errResting = errors.New("all trails rest")
 
@@ -213,7 +217,7 @@ func (p *Pipeline) step(ctx context.Context) error {
 		err = unrecorded
 	}
 	switch {
-	case errors.Is(err, errReconfigured):
+	case errors.Is(err, errReconfigured), errors.Is(err, errRemapped):
 		p.poke()
 		err = nil
 	case errors.Is(err, errResting):

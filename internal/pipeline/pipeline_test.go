@@ -42,6 +42,7 @@ type bench struct {
 	config  receiverconfig.Config
 	trails  []receiverconfig.Trail
 	events  int
+	sent    int
 
 	fs    *vfs.MemFS            // in place of dir, when set
 	space func(*Options)        // tells the pipeline of a volume with bounds, when set
@@ -162,9 +163,15 @@ func (b *bench) chunk(namespace string, n int) spool.Chunk {
 	return c
 }
 
-// send stores a chunk, perhaps again.
+// send stores a chunk, perhaps again. Of every other one the records are made
+// ahead.
 func (b *bench) send(c spool.Chunk) {
 	b.t.Helper()
+	if b.sent++; b.sent%2 == 0 && c.Kind == spool.KindAudit {
+		if a := b.ahead(c); a != nil {
+			c.Attached = a
+		}
+	}
 	if _, err := b.spool.Append(context.Background(), []spool.Chunk{c}); err != nil {
 		b.t.Fatal(err)
 	}

@@ -17,6 +17,12 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 	if n <= p.account.Position && !slices.ContainsFunc(trails, func(t *trail) bool { return !t.resting() }) {
 		return errResting
 	}
+	if a, ok := c.Attached.(*Ahead); ok {
+		defer a.Release()
+		if a.of != p.mapper() {
+			return errRemapped
+		}
+	}
 	now := p.Clock.Now()
 	p.measure()
 	var due, recording []*trail
@@ -50,10 +56,19 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 	return nil
 }
 
-// offer decodes and maps each item once. It reports whether some of the chunk
-// could not be read. After an error no trail keeps anything of the chunk.
+// batchSize is how many bytes of records are offered together.
+const batchSize = 1 << 20
+
+// offer gives the records of a chunk to the trails. It reports whether some of
+// the chunk could not be read. After an error no trail keeps anything of the chunk.
 func (p *Pipeline) offer(ctx context.Context, n spool.Position, c *spool.Chunk, trails []*trail) (damaged bool, err error) {
 	if len(trails) == 0 {
+		return false, nil
+	}
+	if a, ok := c.Attached.(*Ahead); ok {
+		for _, t := range trails {
+			t.offer(&a.batch, false)
+		}
 		return false, nil
 	}
 	defer func() {
@@ -63,46 +78,74 @@ func (p *Pipeline) offer(ctx context.Context, n spool.Position, c *spool.Chunk, 
 			}
 		}
 	}()
-	p.mu.Lock()
-	mapper := p.installed.mapper
-	p.mu.Unlock()
-	cluster, apiserver, _ := strings.Cut(c.Source, "/")
-	via := "webhook"
-	if name, ok := strings.CutSuffix(apiserver, "/tail"); ok {
-		apiserver, via = name, "tail"
-	}
-	source := mapping.Source{Cluster: cluster, APIServer: apiserver, Via: via, Replayed: c.Kind == spool.KindReplayed}
+	mapper := p.mapper()
+	source := sourceOf(c.Source)
+	source.Replayed = c.Kind == spool.KindReplayed
+	own := c.Kind == spool.KindOwn
 	index := 0
+	p.batch.Reset()
 	for item, err := range spool.Items(c.Data) {
 		if err != nil {
 			return true, p.lose(ctx, spool.Damaged{Position: n, Reason: err.Error()})
 		}
-		own := c.Kind == spool.KindOwn
-		if own {
-			var e record.OwnEvent
-			if err = json.Unmarshal(item, &e); err == nil {
-				p.scratch = mapper.AppendOwn(p.scratch[:0], &e, &p.facts)
-			}
-		} else {
-			event, perr := p.parser.Parse(item)
-			if err = perr; err == nil {
-				p.scratch = mapper.Append(p.scratch[:0], event, source, &p.facts)
-			}
-		}
-		if err != nil {
+		if err := p.decode(mapper, item, source, own); err != nil {
 			// Intake parsed this item before it was stored, so the stored bytes are not those.
 			damaged = true
 			if err := p.lose(ctx, spool.Damaged{Position: n, Reason: fmt.Sprintf("item %d cannot be decoded", index)}); err != nil {
 				return true, err
 			}
-		} else {
-			for _, t := range trails {
-				t.offer(p.scratch, &p.facts, own)
-			}
 		}
 		index++
+		if p.batch.Size() >= batchSize {
+			p.give(trails, own)
+		}
 	}
+	p.give(trails, own)
 	return damaged, nil
+}
+
+// decode adds the record of an item to the batch.
+func (p *Pipeline) decode(mapper *mapping.Mapper, item []byte, source mapping.Source, own bool) error {
+	if own {
+		var e record.OwnEvent
+		if err := json.Unmarshal(item, &e); err != nil {
+			return err
+		}
+		p.batch.AddOwn(mapper, &e)
+		return nil
+	}
+	e, err := p.parser.Parse(item)
+	if err != nil {
+		return err
+	}
+	p.batch.Add(mapper, e, source)
+	return nil
+}
+
+// give offers the batch to the trails and empties it.
+func (p *Pipeline) give(trails []*trail, own bool) {
+	for _, t := range trails {
+		t.offer(&p.batch, own)
+	}
+	p.batch.Reset()
+}
+
+// mapper is that of the configuration in force.
+func (p *Pipeline) mapper() *mapping.Mapper {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.installed.mapper
+}
+
+// sourceOf reads the source of a chunk: <cluster>/<apiserver>, and where its
+// audit log was read, /tail behind it.
+func sourceOf(chunk string) mapping.Source {
+	cluster, apiServer, _ := strings.Cut(chunk, "/")
+	via := "webhook"
+	if name, ok := strings.CutSuffix(apiServer, "/tail"); ok {
+		apiServer, via = name, "tail"
+	}
+	return mapping.Source{Cluster: cluster, APIServer: apiServer, Via: via}
 }
 
 // damaged goes on behind a chunk that the volume lost, once that is recorded.

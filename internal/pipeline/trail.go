@@ -131,35 +131,56 @@ func (t *trail) compile(g outbox.Generation) {
 	t.selector, t.namespace, t.compiled = s, g.Namespace, g.Ordinal
 }
 
-// offer adds a record to the open file if the trail selects it.
-func (t *trail) offer(rec []byte, f *record.Facts, own bool) {
-	if t.resting() {
-		return // failed on an earlier record of this chunk
+// offer adds the records that the trail selects to the open file: those that
+// follow each other at once.
+func (t *trail) offer(b *mapping.Batch, own bool) {
+	begin := 0 // of the selected records that are not in the file yet
+	for i := range b.Len() {
+		if t.resting() {
+			return // failed on an earlier record of this chunk
+		}
+		if t.selects(b.Facts(i), own) {
+			continue
+		}
+		t.add(b, begin, i)
+		begin = i + 1
 	}
+	t.add(b, begin, b.Len())
+}
+
+// selects reports whether the trail takes a record, and counts one that it
+// leaves out.
+func (t *trail) selects(f *record.Facts, own bool) bool {
 	if own {
 		// What concerns one trail is its tenant's and the cluster's business.
-		if len(f.Trails) > 0 && t.namespace != "" && !slices.Contains(f.Trails, t.uid) {
-			return
-		}
-	} else {
-		if t.namespace != "" && f.Namespace != t.namespace {
-			return // not this tenant's business, not even as a number
-		}
-		if t.selector == nil || !t.selector.Match(f) {
-			t.span.Accepted++
-			t.span.SelectedOut++
-			return
-		}
+		return len(f.Trails) == 0 || t.namespace == "" || slices.Contains(f.Trails, t.uid)
 	}
-	if t.file == nil && !t.open(t.p.Clock.Now()) {
+	if t.namespace != "" && f.Namespace != t.namespace {
+		return false // not this tenant's business, not even as a number
+	}
+	if t.selector != nil && t.selector.Match(f) {
+		return true
+	}
+	t.span.Accepted++
+	t.span.SelectedOut++
+	return false
+}
+
+// add adds the records from the i-th up to the j-th to the open file.
+func (t *trail) add(b *mapping.Batch, i, j int) {
+	if i == j || t.resting() || t.file == nil && !t.open(t.p.Clock.Now()) {
 		return
 	}
-	if err := t.file.Add(rec, f.EventTime); err != nil {
+	oldest, newest := b.Facts(i).EventTime, b.Facts(i).EventTime
+	for k := i + 1; k < j; k++ {
+		oldest, newest = min(oldest, b.Facts(k).EventTime), max(newest, b.Facts(k).EventTime)
+	}
+	if err := t.file.Add(b.Records(i, j), j-i, oldest, newest); err != nil {
 		t.rest(err, t.p.Clock.Now())
 		return
 	}
-	t.span.Accepted++
-	t.span.Filed++
+	t.span.Accepted += int64(j - i)
+	t.span.Filed += int64(j - i)
 }
 
 // open begins a file. It reports false where there can be none; then the trail

@@ -107,13 +107,6 @@ func (r *Receiver) assemble() (err error) {
 	if err != nil {
 		return err
 	}
-	r.intake, err = intake.New(intake.Options{
-		Spool: r.spool, Clock: r.o.Clock, Log: r.o.Log.WithName("intake"), Registerer: r.o.Registerer, Forward: r.forward,
-		IndexBytes: max(size/indexShare, minIndex),
-	})
-	if err != nil {
-		return err
-	}
 	r.pipeline, err = pipeline.New(pipeline.Options{
 		Spool: r.spool, FS: outbox.OS{}, Dir: filepath.Join(r.o.DataDir, "outbox"), Open: r.o.Open,
 		Clock: r.o.Clock, Log: r.o.Log.WithName("pipeline"), TrailQuota: r.o.TrailQuota,
@@ -122,10 +115,25 @@ func (r *Receiver) assemble() (err error) {
 	if err != nil {
 		return err
 	}
+	r.intake, err = intake.New(intake.Options{
+		Spool: r.spool, Clock: r.o.Clock, Log: r.o.Log.WithName("intake"), Registerer: r.o.Registerer, Forward: r.forward,
+		IndexBytes: max(size/indexShare, minIndex), Ahead: r.ahead,
+	})
+	if err != nil {
+		return err
+	}
 	if r.o.Registerer == nil {
 		return nil
 	}
 	return r.o.Registerer.Register(newCollector(r.Status))
+}
+
+// ahead is pipeline's Ahead, where nil is nil.
+func (r *Receiver) ahead(source string) intake.Ahead {
+	if a := r.pipeline.Ahead(source); a != nil {
+		return a
+	}
+	return nil
 }
 
 // Run serves on l until ctx ends. It then finishes the POSTs in flight, closes

@@ -61,7 +61,15 @@ type Chunk struct {
 	// Events are noted in the index of events together with the chunk. They are
 	// not read back.
 	Events []EventKey
+	// Attached is what the writer has already made of Data, for the reader. It is
+	// handed over in memory alone: a chunk may always come without it.
+	Attached Attached
 }
+
+// Attached is something attached to a chunk. Append takes it over. The first
+// Read that comes to the chunk may pass it on, in the place of Data, to who has
+// to release it then; in all other cases the spool releases it.
+type Attached interface{ Release() }
 
 // Appended tells what became of one chunk.
 type Appended struct {
@@ -84,7 +92,8 @@ type Spool interface {
 	// Wait returns when Tail() > after or ctx is done.
 	Wait(ctx context.Context, after Position) error
 	// Read calls fn for each chunk after the given position up to Tail(), in
-	// order, until fn returns an error, which Read returns. A chunk that
+	// order, until fn returns an error, which Read returns. Each has either Data
+	// or what is attached to it; who reads it again gets Data. A chunk that
 	// cannot be read is passed as a *Damaged error through onDamage and kept
 	// aside; reading goes on behind it. Each Read passes it again. Chunks that
 	// were trimmed are passed over. Data is valid until fn returns.

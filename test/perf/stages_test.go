@@ -144,7 +144,7 @@ func BenchmarkWrite(b *testing.B) {
 		b.Fatal(err)
 	}
 	cpu(b, 1, func(i int) {
-		if err := w.Add(records[i%len(records)], 1); err != nil {
+		if err := w.Add(records[i%len(records)], 1, 1, 1); err != nil {
 			b.Fatal(err)
 		}
 	})

@@ -25,12 +25,14 @@ type stored struct {
 	id      spool.ID
 	encoded []byte
 	events  []spool.EventKey
+	head    *spool.Chunk // where something is attached
 }
 
 // encodeBuffers hold stored chunks until the appender has copied them.
 var encodeBuffers = sync.Pool{New: func() any { return new([]byte) }}
 
-func (s *store) Append(ctx context.Context, chunks []spool.Chunk, ops ...spool.Op) ([]spool.Appended, error) {
+func (s *store) Append(ctx context.Context, chunks []spool.Chunk, ops ...spool.Op) (results []spool.Appended, err error) {
+	defer func() { releaseAll(chunks, results) }()
 	raw, size := 0, 0
 	own := true
 	for i := range chunks {
@@ -68,7 +70,7 @@ func (s *store) Append(ctx context.Context, chunks []spool.Chunk, ops ...spool.O
 	for i := range chunks {
 		start := len(b)
 		b = appendChunk(b, &chunks[i])
-		r.chunks[i] = stored{id: chunks[i].ID, encoded: b[start:len(b):len(b)], events: chunks[i].Events}
+		r.chunks[i] = stored{id: chunks[i].ID, encoded: b[start:len(b):len(b)], events: chunks[i].Events, head: withoutData(&chunks[i])}
 		r.bytes += eventLen * len(chunks[i].Events)
 	}
 	r.bytes += len(b)

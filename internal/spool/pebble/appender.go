@@ -276,11 +276,23 @@ func (s *store) finish(g *group) {
 		return
 	}
 	_ = g.batch.Close()
+	s.attach(g)
 	failpoint.Hit("spool/before-tail")
 	s.tail.advance(uint64(g.last))
 	s.durable.advance(g.stateSeq)
 	s.metrics.commit.Observe(time.Since(g.started).Seconds())
 	s.metrics.group.Observe(float64(len(g.requests)))
+}
+
+// attach keeps what is attached to the chunks of a group.
+func (s *store) attach(g *group) {
+	for _, r := range g.requests {
+		for i := range r.chunks {
+			if c := r.chunks[i].head; c != nil && r.err == nil && !r.results[i].Duplicate {
+				s.attached.put(r.results[i].Position, c)
+			}
+		}
+	}
 }
 
 // fail ends all writing: whether the group is on the disk is unknown, and so

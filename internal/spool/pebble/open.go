@@ -84,6 +84,8 @@ type store struct {
 	stateApplied atomic.Uint64
 	durable      watermark
 
+	attached attached
+
 	trim trimmer
 
 	mu       sync.Mutex

@@ -25,6 +25,12 @@ func (s *store) Read(ctx context.Context, after spool.Position, fn func(spool.Po
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if c := s.attached.take(p); c != nil {
+			if err := fn(p, c); err != nil {
+				return err
+			}
+			continue
+		}
 		c, damage, err := s.read(p, *buffer)
 		if err != nil {
 			return err

@@ -39,6 +39,7 @@ func (s *store) Trim(upTo spool.Position) error {
 			break
 		}
 	}
+	s.attached.release(upTo)
 	select {
 	case s.trim.wake <- struct{}{}:
 	default:
