@@ -20,6 +20,7 @@ import (
 	"github.com/trail-operator/trail-operator/controllers/validation"
 	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
 	"github.com/trail-operator/trail-operator/internal/receiver"
+	"github.com/trail-operator/trail-operator/internal/recorder/tail"
 )
 
 var description = regexp.MustCompile(`fqName: "([^"]+)".*variableLabels: \{([^}]*)\}`)
@@ -99,6 +100,20 @@ func TestReceiverMetrics(t *testing.T) {
 	}
 }
 
+func TestTailMetrics(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	follower, err := tail.New(tail.Options{
+		Path: t.TempDir() + "/audit.log", StateDir: t.TempDir(), Clock: clock.RealClock{}, Log: logr.Discard(), Registerer: registry,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, described(t, registry), listed(t, "Tail"))
+	if err := follower.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestManagerMetrics(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(trail.NewAbandoned(), installation.NewExpiry(), loss.NewMetrics(&loss.Accountant{}))
@@ -111,7 +126,7 @@ func TestManagerMetrics(t *testing.T) {
 // TestAlerts: the alerts ask for metrics that exist.
 func TestAlerts(t *testing.T) {
 	known := map[string]bool{}
-	for _, m := range append(listed(t, "Receiver"), listed(t, "Manager")...) {
+	for _, m := range slices.Concat(listed(t, "Receiver"), listed(t, "Tail"), listed(t, "Manager")) {
 		name, _, _ := strings.Cut(m, "{")
 		known[name] = true
 	}
