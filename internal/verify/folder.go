@@ -34,7 +34,8 @@ type Folder struct {
 	subfolders map[string]*subfolder
 }
 
-// OpenFolder opens a folder. Nothing outside of it is ever read, whatever keys
+// OpenFolder opens a folder, which should stay as it is while it is open: sidecars
+// that come later may not be seen. Nothing outside of it is ever read, whatever keys
 // and links say.
 func OpenFolder(dir string) (*Folder, error) {
 	root, err := os.OpenRoot(dir)
@@ -61,33 +62,37 @@ type sidecar struct {
 // Get opens the file of an object. A key that is no path within the folder is
 // fs.ErrInvalid.
 func (f *Folder) Get(_ context.Context, key string) (io.ReadCloser, objectstore.Info, error) {
-	file, err := f.open(key)
+	opened, err := f.open(key)
 	if err != nil {
 		return nil, objectstore.Info{}, err
 	}
-	stat, err := file.Stat()
-	if err != nil {
-		file.Close()
-		return nil, objectstore.Info{}, err
+	info := objectstore.Info{Key: key, Size: opened.FileInfo.Size(), Modified: opened.ModTime()}
+	if opened.sidecar {
+		if err := f.addSidecar(&info); err != nil {
+			opened.Close()
+			return nil, objectstore.Info{}, err
+		}
 	}
-	info := objectstore.Info{Key: key, Size: stat.Size(), Modified: stat.ModTime()}
-	if err := f.addSidecar(&info); err != nil {
-		file.Close()
-		return nil, objectstore.Info{}, err
-	}
-	return file, info, nil
+	return &sized{io.LimitedReader{R: opened.File, N: info.Size}, opened.File}, info, nil
+}
+
+// sized reads a file up to the size that it had when it was opened, without
+// asking whether there is more.
+type sized struct {
+	io.LimitedReader
+	io.Closer
 }
 
 func (f *Folder) addSidecar(info *objectstore.Info) error {
-	file, err := f.open(info.Key + SidecarSuffix)
+	opened, err := f.open(info.Key + SidecarSuffix)
 	if errors.Is(err, objectstore.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	b, err := io.ReadAll(io.LimitReader(file, maxPlain+1))
+	defer opened.Close()
+	b, err := io.ReadAll(io.LimitReader(opened.File, maxPlain+1))
 	if err != nil {
 		return err
 	}
@@ -156,12 +161,6 @@ func (w *walk) folder(ctx context.Context, dir string, depth int) error {
 		return e.Name()
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(sortName(a), sortName(b)) })
-	sidecars := map[string]bool{}
-	for _, e := range entries {
-		if of, ok := strings.CutSuffix(e.Name(), SidecarSuffix); ok {
-			sidecars[of] = true
-		}
-	}
 	for _, e := range entries {
 		key := path.Join(dir, e.Name())
 		if e.IsDir() {
@@ -172,7 +171,7 @@ func (w *walk) folder(ctx context.Context, dir string, depth int) error {
 			}
 			continue
 		}
-		if err := w.file(key, e, sidecars[e.Name()]); err != nil {
+		if err := w.file(key, e); err != nil {
 			return err
 		}
 	}
@@ -187,23 +186,13 @@ func (w *walk) wanted(sub string) bool {
 	return sub > w.startAfter || strings.HasPrefix(w.startAfter, sub)
 }
 
-func (w *walk) file(key string, e fs.DirEntry, sidecar bool) error {
+func (w *walk) file(key string, e fs.DirEntry) error {
 	if !e.Type().IsRegular() || strings.HasSuffix(key, SidecarSuffix) ||
 		!strings.HasPrefix(key, w.prefix) || key <= w.startAfter {
 		return nil
 	}
-	stat, err := e.Info()
-	if err != nil {
-		return err
-	}
-	info := objectstore.Info{Key: key, Size: stat.Size(), Modified: stat.ModTime()}
-	if sidecar {
-		if err := w.f.addSidecar(&info); err != nil {
-			return err
-		}
-		info.Metadata = nil
-	}
-	if !w.yield(info, nil) {
+	// Size and time would cost more than all else of the listing. Get tells them.
+	if !w.yield(objectstore.Info{Key: key}, nil) {
 		return errStop
 	}
 	return nil

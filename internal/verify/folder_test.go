@@ -80,21 +80,24 @@ func TestFolderWithHead(t *testing.T) {
 func TestFolderWithSidecar(t *testing.T) {
 	f := newFixture(t)
 	dir := f.download(t)
-	o := f.folderOptions(t, dir)
-	o.Heads = nil
-	wantFindings(t, f.run(t, o), Finding{Kind: DigestSignature, Key: f.Digests[4]})
+	options := func() Options {
+		o := f.folderOptions(t, dir)
+		o.Heads = nil
+		return o
+	}
+	wantFindings(t, f.run(t, options()), Finding{Kind: DigestSignature, Key: f.Digests[4]})
 
 	sidecar := func(signature string) {
 		write(t, dir, f.Digests[4]+SidecarSuffix, fmt.Appendf(nil,
 			`{"LastModified": "2026-03-01T14:00:01+00:00", "Metadata": {"Signature-Algorithm": "SHA256withRSA", "signature": %q}}`, signature))
 	}
 	sidecar(f.Last.Signature)
-	wantFindings(t, f.run(t, o))
+	wantFindings(t, f.run(t, options()))
 	sidecar(strings.Repeat("00", 256))
-	wantFindings(t, f.run(t, o), Finding{Kind: DigestSignature, Key: f.Digests[4]})
+	wantFindings(t, f.run(t, options()), Finding{Kind: DigestSignature, Key: f.Digests[4]})
 
 	write(t, dir, f.Digests[4]+SidecarSuffix, []byte("{"))
-	if _, err := Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), "head-object") {
+	if _, err := Run(context.Background(), options()); err == nil || !strings.Contains(err.Error(), "head-object") {
 		t.Errorf("a damaged sidecar: %v", err)
 	}
 }

@@ -196,6 +196,13 @@ func (v *verifier) findUnlisted(ctx context.Context) (undigested int, err error)
 		if _, ok := v.listed[hashKey(info.Key)]; ok {
 			continue
 		}
+		if info.Modified.IsZero() {
+			if info.Modified, err = v.modified(ctx, info.Key); errors.Is(err, objectstore.ErrNotExist) {
+				continue // it has disappeared since
+			} else if err != nil {
+				return 0, fmt.Errorf("looking at %q: %w", info.Key, err)
+			}
+		}
 		switch {
 		case covered.tooNew(info):
 			undigested++
@@ -206,6 +213,15 @@ func (v *verifier) findUnlisted(ctx context.Context) (undigested int, err error)
 		}
 	}
 	return undigested, nil
+}
+
+// modified asks for the time of an object whose listing does not tell it.
+func (v *verifier) modified(ctx context.Context, key string) (time.Time, error) {
+	body, info, err := v.Reader.Get(ctx, key)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.Modified, body.Close()
 }
 
 // coverage is how far the digests reach that are there or, as a head says, must

@@ -25,7 +25,7 @@ type Reader interface {
 	// Get opens an object, or returns objectstore.ErrNotExist.
 	Get(ctx context.Context, key string) (io.ReadCloser, objectstore.Info, error)
 	// List yields the objects under prefix in lexicographic order, those after
-	// startAfter only.
+	// startAfter only. Where it costs extra, it yields keys alone.
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[objectstore.Info, error]
 }
 
