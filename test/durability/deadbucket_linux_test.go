@@ -94,6 +94,7 @@ func TestReserveReached(t *testing.T) {
 	trails := []fleetTrail{{"all", "", v1alpha1.ReadWriteAll}, {"team-00.all", "team-00", v1alpha1.ReadWriteAll}}
 	f := newFleet(t, filepath.Join(disk, "data"), []string{"--reserve-bytes", strconv.Itoa(reserve)}, trails, dead(&away))
 	defer f.stop()
+	f.waits = 4 * patience
 	f.apply()
 	f.sendRandom(8) // Pebble takes what it never gives back
 	f.untilAll("delivery", patience, func(s *receiverstatus.Status) bool { return f.trailOf(s, 0).Counts.Delivered > 0 })
@@ -110,7 +111,7 @@ func TestReserveReached(t *testing.T) {
 	defer func() { <-done }()
 	defer enough.Store(true)
 	// What the spool still had to hand over makes room at first.
-	for refused, deadline := 0, time.Now().Add(patience); refused < 40; time.Sleep(50 * time.Millisecond) {
+	for refused, deadline := 0, time.Now().Add(f.waits); refused < 8; time.Sleep(250 * time.Millisecond) {
 		switch status, _, err := f.post(f.probe()); {
 		case err != nil || time.Now().After(deadline):
 			t.Fatalf("the volume never got full for good: %v\n%s", err, f.log())

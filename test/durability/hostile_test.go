@@ -83,7 +83,10 @@ func TestHostileStore(t *testing.T) {
 	// In the long run, each trail meets every fault.
 	for range 1 + int(soak()/time.Minute) {
 		deal(storeFaults, func(s *script) *[]testenv.S3Fault { return &s.files })
-		deal(storeFaults, func(s *script) *[]testenv.S3Fault { return &s.looks })
+		deal([]testenv.S3Fault{
+			testenv.S3Error, testenv.S3SlowDown, testenv.S3Denied, testenv.S3Silent, testenv.S3SlowWrite, testenv.S3CutAnswer,
+			testenv.S3Moved, testenv.S3Page, testenv.S3HugeHeader, testenv.S3SkewedClock,
+		}, func(s *script) *[]testenv.S3Fault { return &s.looks })
 	}
 	deal([]testenv.S3Fault{
 		testenv.S3Truncated, testenv.S3Dropped, testenv.S3LostAnswer, testenv.S3Precondition, testenv.S3WrongChecksum,

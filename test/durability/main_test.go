@@ -4,6 +4,7 @@ package durability
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -21,7 +22,16 @@ var (
 	s3     *testenv.S3Server
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+// worlds is how many tests run at once: they wait most of the time.
+const worlds = "4"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", worlds); err != nil {
+		os.Exit(fail(err))
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "durability")

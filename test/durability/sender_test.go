@@ -2,6 +2,7 @@ package durability
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -105,7 +106,8 @@ func (w *world) sendUntil(seed uint64, done func() bool, size int) error {
 // sendAcknowledged repeats one body until the receiver takes it.
 func (w *world) sendAcknowledged(body []byte) error {
 	last := errors.New("not sent")
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline) && w.ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+	waits := cmp.Or(w.waits, patience)
+	for deadline := time.Now().Add(waits); time.Now().Before(deadline) && w.ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
 		status, _, err := w.post(body)
 		switch {
 		case err != nil:
@@ -121,7 +123,7 @@ func (w *world) sendAcknowledged(body []byte) error {
 	if w.ctx.Err() != nil {
 		return w.ctx.Err()
 	}
-	return fmt.Errorf("a POST was not acknowledged in %s: %w", patience, last)
+	return fmt.Errorf("a POST was not acknowledged in %s: %w", waits, last)
 }
 
 // post sends a body once.

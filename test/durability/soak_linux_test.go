@@ -102,7 +102,7 @@ func TestSoak(t *testing.T) {
 		s.front.PatienceOfSilence = 20 * time.Second
 	}
 	s.apply()
-	for end := s.begun.Add(10*time.Second + soak()); time.Now().Before(end) && !t.Failed(); {
+	for end := s.begun.Add(7*time.Second + soak()); time.Now().Before(end) && !t.Failed(); {
 		var over atomic.Bool
 		wait := s.send(p, func() bool { return over.Load() || t.Failed() })
 		for quiet := time.Now().Add(12 * s.scale); time.Now().Before(quiet) && time.Now().Before(end) && !t.Failed(); {

@@ -37,6 +37,8 @@ type world struct {
 	client  *http.Client // of the API server
 	manager *http.Client
 	ledger  ledger
+	// waits is for how long a body is sent again, patience unless it is set.
+	waits time.Duration
 
 	address string
 
