@@ -20,6 +20,8 @@ import (
 	"github.com/trail-operator/trail-operator/internal/cli/grant"
 	"github.com/trail-operator/trail-operator/internal/cli/head"
 	"github.com/trail-operator/trail-operator/internal/cli/kube"
+	"github.com/trail-operator/trail-operator/internal/cli/quarantine"
+	"github.com/trail-operator/trail-operator/internal/cli/redeliver"
 	"github.com/trail-operator/trail-operator/internal/cli/status"
 	"github.com/trail-operator/trail-operator/internal/cli/validatelogs"
 	"github.com/trail-operator/trail-operator/internal/cli/webhookconfig"
@@ -109,6 +111,8 @@ func NewCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		auditpolicy.NewCommand(streams),
 		doctor.NewPreflightCommand(cluster, streams, clock.RealClock{}),
 		webhookconfig.NewCommand(cluster, streams, clock.RealClock{}),
+		quarantine.NewCommand(cluster, streams, clock.RealClock{}),
+		redeliver.NewCommand(cluster, streams, clock.RealClock{}),
 	)
 	return root
 }

@@ -17,6 +17,10 @@ import (
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
+// idsAtOnce is how many IDs one request has: each is a sync of the volume, and
+// an answer has its time.
+const idsAtOnce = 50
+
 // ErrNotKept: nothing is kept under the ID, or no more.
 var ErrNotKept = errors.New("nothing is kept under this ID, or no more")
 
@@ -71,7 +75,7 @@ func (c *Client) Redeliver(ctx context.Context, ids []string) ([]receiverstatus.
 func (c *Client) keptIDs(ctx context.Context, path string, ids []string) ([]receiverstatus.KeptOutcome, error) {
 	var all []receiverstatus.KeptOutcome
 	for len(ids) > 0 {
-		n := min(len(ids), receiverstatus.MaxKeptIDs)
+		n := min(len(ids), idsAtOnce)
 		body, err := c.do(ctx, http.MethodPost, path, record.MustJSON(receiverstatus.KeptIDs{IDs: ids[:n]}), http.StatusOK)
 		if err != nil {
 			return all, err

@@ -5,6 +5,7 @@ package clitest
 import (
 	"context"
 	"flag"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -103,6 +104,11 @@ func (a answers) Get(_ context.Context, path string) (kube.Answer, error) {
 		return answer, nil
 	}
 	return kube.Answer{Status: http.StatusNotFound, Date: Now}, nil
+}
+
+// Forward fails: there are no pods.
+func (c *Cluster) Forward(namespace, pod string, _ int) (*kube.Forward, error) {
+	return nil, fmt.Errorf("the pod %s in namespace %q is not reached in tests", pod, namespace)
 }
 
 // Namespace returns the chosen namespace.

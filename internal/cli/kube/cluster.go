@@ -37,6 +37,8 @@ type Cluster interface {
 	Client() (client.Client, error)
 	// Server returns the API server itself.
 	Server() (Server, error)
+	// Forward returns the way to a port of a pod.
+	Forward(namespace, pod string, port int) (*Forward, error)
 	// Namespace is that of --namespace, else that of the kubeconfig's context.
 	Namespace() (string, error)
 }
