@@ -142,21 +142,57 @@ func (h *Handler) Replay(ctx context.Context, id string) (receiverstatus.KeptOut
 		return out, nil
 	}
 	now := h.o.Clock.Now()
+	// It may have come in another way, too, or twice.
+	chunk := &post{h: h, data: r.data, items: r.items, known: r.known}
+	if same, err := h.sameReplayed(doc, id); err != nil {
+		return out, err
+	} else if same {
+		chunk.data, chunk.items, chunk.duplicates, chunk.known = nil, 0, r.items, nil
+	}
+	if chunk.known != nil {
+		if err := chunk.leaveOut(ctx); err != nil {
+			return out, err
+		}
+		defer h.index.release(chunk.known.holds)
+	}
 	at := now.UTC()
 	doc.Replayed, doc.Sealed = &at, 0
 	raw := record.MustJSON(doc)
 	c := spool.Chunk{
 		ID: sha256.Sum256([]byte("replayed\x00" + key)), Kind: spool.KindReplayed, Source: doc.Source, Received: now,
-		Items: r.items, Data: r.data, Skipped: r.skipped, Quarantined: 1,
+		Items: chunk.items, Data: chunk.data, Skipped: r.skipped, Quarantined: 1, Duplicates: chunk.duplicates, Events: chunk.known.fresh(),
 	}
 	failpoint.Hit("replay/before-append")
 	if _, err := h.o.Spool.Append(ctx, []spool.Chunk{c}, spool.Set(quarantinePrefix+key, raw), spool.Delete(sealedPrefix+key)); err != nil {
 		return out, fmt.Errorf("store what was replayed: %w", err)
 	}
 	failpoint.Hit("replay/after-append")
+	if chunk.known != nil {
+		h.index.noted(chunk.known.keys)
+	}
 	h.metrics.replayed.Inc()
-	out.Outcome, out.Records = receiverstatus.ReplayedNow, int64(r.items)
+	h.metrics.duplicates.Add(int64(chunk.duplicates))
+	out.Outcome, out.Records = receiverstatus.ReplayedNow, int64(chunk.items)
+	if chunk.items == 0 {
+		out.Reason = nothingToRecord
+	}
 	return out, q.replayed(h.o.Spool, key, int64(len(raw)))
+}
+
+// sameReplayed reports whether the same bytes of the same cluster were replayed
+// under another ID.
+func (h *Handler) sameReplayed(doc *quarantined, id string) (same bool, err error) {
+	cluster, _, _ := strings.Cut(doc.Source, "/")
+	err = h.o.Spool.Scan(quarantinePrefix, func(key string, value []byte) error {
+		var other quarantined
+		if json.Unmarshal(value, &other) != nil || other.Replayed == nil || other.SHA256 != doc.SHA256 {
+			return nil
+		}
+		of, _, _ := strings.Cut(other.Source, "/")
+		same = same || of == cluster && itemID(strings.TrimPrefix(key, quarantinePrefix)) != id
+		return nil
+	})
+	return same, err
 }
 
 // replayed notes that an item has no sealed copy any more.
@@ -177,6 +213,7 @@ func (q *quarantine) replayed(s spool.Spool, key string, bytes int64) error {
 // replay collects what an item has become.
 type replay struct {
 	keepBodies bool
+	known      *known // nil when nobody looks for events that came before
 	item, data []byte
 	items      int
 	skipped    int
@@ -191,6 +228,9 @@ func (r *replay) Item(it *auditevent.Item) error {
 	case e.MakesRecord():
 		r.item = e.AppendStored(r.item[:0], r.keepBodies)
 		r.data = spool.AppendItem(r.data, r.item)
+		if r.known != nil {
+			r.known.add(e, len(r.data))
+		}
 		r.items++
 	default:
 		r.skipped++
@@ -223,6 +263,10 @@ func (h *Handler) understand(doc *quarantined, key string) (*replay, error) {
 	var first error
 	for _, around := range [...][2]string{{bodyHead, bodyTail}, {"", ""}, {bodyHead, ""}} {
 		r := &replay{keepBodies: settings != nil && settings.keepBodies}
+		if h.index.active() {
+			cluster, _, _ := strings.Cut(doc.Source, "/")
+			r.known = &known{cluster: cluster}
+		}
 		body := io.MultiReader(strings.NewReader(around[0]), bytes.NewReader(raw), strings.NewReader(around[1]))
 		if err := (&auditevent.Splitter{}).Split(doc.Source, body, r); err != nil {
 			return nil, err
@@ -239,6 +283,8 @@ func (h *Handler) understand(doc *quarantined, key string) (*replay, error) {
 	}
 	return nil, first
 }
+
+const nothingToRecord = "there was nothing to record of it: another stage of the call is its record, or it was recorded before"
 
 var errIncomplete = fmt.Errorf("only its beginning is kept, masked; items over %d KiB, and all but the first %d of a body, are not kept as a whole", sealedMost>>10, maxBadItems)
 

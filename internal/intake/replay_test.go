@@ -18,7 +18,7 @@ import (
 
 // refused puts an item into quarantine as a version would that does not
 // understand it.
-func (r *running) refused(s *memorySpool, raw string) (id string) {
+func (r *running) refused(s *memorySpool, raw string, body ...string) (id string) {
 	r.t.Helper()
 	r.clock.SetTime(r.clock.Now().Add(time.Second))
 	q := &r.handler.quarantine
@@ -26,8 +26,9 @@ func (r *running) refused(s *memorySpool, raw string) (id string) {
 	bad := &badItems{count: 1, items: []badItem{{
 		reason: "item is of a kind to come", length: int64(len(raw)), sum: sum, masked: mask([]byte(raw)), sealed: q.vault.seal([]byte(raw), &sum),
 	}}}
-	chunk, ops, done := q.prepare(spool.ID(sum), "123456789012/cp-1", r.clock.Now(), bad)
-	audit := spool.Chunk{ID: spool.ID(sum), Kind: spool.KindAudit, Source: "123456789012/cp-1", Quarantined: 1}
+	of := spool.ID(sha256.Sum256([]byte(raw + strings.Join(body, ""))))
+	chunk, ops, done := q.prepare(of, "123456789012/cp-1", r.clock.Now(), bad)
+	audit := spool.Chunk{ID: of, Kind: spool.KindAudit, Source: "123456789012/cp-1", Quarantined: 1}
 	_, err := s.Append(r.t.Context(), []spool.Chunk{audit, chunk}, ops...)
 	done(err)
 	if err != nil {
@@ -101,7 +102,7 @@ func TestReplayForms(t *testing.T) {
 		reason  string
 	}{
 		"item":            {good, receiverstatus.ReplayedNow, 1, ""},
-		"stage":           {skipped, receiverstatus.ReplayedNow, 0, ""},
+		"stage":           {skipped, receiverstatus.ReplayedNow, 0, nothingToRecord},
 		"body":            {list(good, good), receiverstatus.ReplayedNow, 2, ""},
 		"rest":            {good + "," + good + "]}", receiverstatus.ReplayedNow, 2, ""},
 		"still bad":       {`{"auditID":5}`, receiverstatus.KeptRefused, 0, "item has a member of the wrong type"},
@@ -174,6 +175,27 @@ func TestReplayOfWhatCame(t *testing.T) {
 		if !ids[k.ID] {
 			t.Errorf("no record names %s", k.ID)
 		}
+	}
+}
+
+// TestReplayOfTheSame: what came twice is recorded once.
+func TestReplayOfTheSame(t *testing.T) {
+	s := newMemorySpool()
+	r := run(t, s)
+	first := r.refused(s, event("a"))
+	// In another body, under another ID.
+	second := r.refused(s, event("a"), "again")
+	if first == second {
+		t.Fatal("it was put into quarantine once")
+	}
+	if got := r.replay(first, receiverstatus.ReplayedNow); got.Records != 1 {
+		t.Errorf("%+v", got)
+	}
+	if got := r.replay(second, receiverstatus.ReplayedNow); got.Records != 0 || got.Reason == "" {
+		t.Errorf("%+v", got)
+	}
+	if got := s.content(t); len(got.Items) != 1 || got.Quarantined != 0 {
+		t.Errorf("%d items, %d in quarantine", len(got.Items), got.Quarantined)
 	}
 }
 
