@@ -20,7 +20,7 @@ const (
 	// indexDocument says since when the index knows every event.
 	indexDocument = "intake/events"
 	// indexKept is for how long, in receiver uptime, a slot stays after its last
-	// key: longer than a webhook's event is under way, and than a tail that has
+	// event has come: longer than a webhook's event is under way, and than a tail that has
 	// lost its state goes back.
 	indexKept = 45 * time.Minute
 	// indexMargin is how much older than the newest of a POST an event of the next
@@ -53,7 +53,9 @@ type eventIndex struct {
 	since  time.Time // events before may not be known
 	bytes  int64     // when slots were last looked at
 	claims map[spool.EventKey]*claim
-	last   map[uint32]time.Time // when a slot got its last key; others before started
+	last   map[uint32]time.Time // when the last event of a slot came; others before started
+	// recent spares most questions to the spool; nil while the index is off.
+	recent *recent
 	// started is when the receiver was.
 	started time.Time
 }
@@ -61,6 +63,7 @@ type eventIndex struct {
 // claim is held by a POST on events that it is storing.
 type claim struct {
 	keys     []spool.EventKey
+	unsure   []int // those of which only the spool knows
 	released chan struct{}
 }
 
@@ -96,6 +99,11 @@ func (x *eventIndex) switchOn(now time.Time) error {
 		}
 		x.since = now.UTC()
 	}
+	slots, err := x.spool.EventSlots(maxSlots)
+	if err != nil {
+		return err
+	}
+	x.recent = newRecent(slots)
 	x.on = true
 	return nil
 }
@@ -131,7 +139,7 @@ func (x *eventIndex) switchOff() error {
 	if !x.on && x.since.IsZero() {
 		return nil
 	}
-	x.on, x.since, x.bytes = false, time.Time{}, 0
+	x.on, x.since, x.bytes, x.recent = false, time.Time{}, 0, nil
 	if err := x.spool.Commit(spool.Delete(indexDocument)); err != nil {
 		return fmt.Errorf("note that no events are in the index: %w", err)
 	}
@@ -160,7 +168,7 @@ func (x *eventIndex) claim(ctx context.Context, keys []spool.EventKey, found []b
 			return nil, fmt.Errorf("wait for a POST with the same events: %w", ctx.Err())
 		}
 	}
-	err := x.spool.Noted(keys, found)
+	err := x.lookUp(c.unsure, keys, found)
 	if errors.Is(err, spool.ErrClosed) {
 		x.release(c)
 		return nil, err
@@ -169,6 +177,22 @@ func (x *eventIndex) claim(ctx context.Context, keys []spool.EventKey, found []b
 		x.log.Error(err, "The index of events cannot be read; what a tail and a webhook bring may be recorded twice")
 	}
 	return c, nil
+}
+
+// lookUp asks the spool about some of the keys.
+func (x *eventIndex) lookUp(some []int, keys []spool.EventKey, found []bool) error {
+	if len(some) == 0 {
+		return nil
+	}
+	asked, noted := make([]spool.EventKey, len(some)), make([]bool, len(some))
+	for n, i := range some {
+		asked[n] = keys[i]
+	}
+	err := x.spool.Noted(asked, noted)
+	for n, i := range some {
+		found[i] = found[i] || noted[n]
+	}
+	return err
 }
 
 // tryClaim claims all events or none. It returns who holds one of them.
@@ -181,7 +205,11 @@ func (x *eventIndex) tryClaim(c *claim, keys []spool.EventKey, found []bool) *cl
 		}
 	}
 	for i := range keys {
-		found[i] = x.claims[keys[i]] != nil // it stands there twice
+		known, sure := x.recent.holds(&keys[i])
+		found[i] = known || x.claims[keys[i]] != nil // it stands there twice
+		if !sure {
+			c.unsure = append(c.unsure, i)
+		}
 		x.claims[keys[i]] = c
 	}
 	return nil
@@ -196,7 +224,7 @@ func (x *eventIndex) release(c *claim) {
 	close(c.released)
 }
 
-// noted remembers which slots have got keys.
+// noted remembers keys that have come, and are in the index now or were before.
 func (x *eventIndex) noted(keys []spool.EventKey) {
 	now := x.clock.Now()
 	x.mu.Lock()
@@ -206,6 +234,7 @@ func (x *eventIndex) noted(keys []spool.EventKey) {
 		x.started = now
 	}
 	for i := range keys {
+		x.recent.add(&keys[i])
 		if i == 0 || keys[i].Slot() != keys[i-1].Slot() {
 			x.last[keys[i].Slot()] = now
 		}
@@ -266,11 +295,12 @@ func (x *eventIndex) tidy(t *tails) error {
 			delete(x.last, slot)
 		}
 	}
+	x.recent.forget(upTo)
 	x.mu.Unlock()
 	return x.spool.ForgetEvents(upTo)
 }
 
-// lastKey is when a slot got its last key, as far as that is known.
+// lastKey is when the last event of a slot came, as far as that is known.
 func (x *eventIndex) lastKey(slot uint32) time.Time {
 	x.mu.Lock()
 	defer x.mu.Unlock()

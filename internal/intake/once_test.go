@@ -87,10 +87,17 @@ func (w *bothWays) open() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.begin(w.spool, w.config)
+}
+
+// begin runs a handler with a spool. Without a config there are no tails.
+func (w *bothWays) begin(s spool.Spool, config *receiverconfig.Tail) {
+	w.spool = s
+	var err error
 	if w.h, err = New(Options{Spool: w.spool, Clock: w.clock, Log: logr.Discard()}); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.h.ConfigureTail(w.config); err != nil {
+	if err := w.h.ConfigureTail(config); err != nil {
 		w.t.Fatal(err)
 	}
 	w.h.Configure(account, false, "")
@@ -133,7 +140,11 @@ var errCut = errors.New("cut")
 
 // post sends a batch, or the first bytes of it, and returns the status, 0 for no answer.
 func (w *bothWays) post(b batch, upTo int) (code int) {
-	text := w.body(b)
+	return w.postText(w.body(b), b, upTo)
+}
+
+// postText sends the body of a batch.
+func (w *bothWays) postText(text string, b batch, upTo int) (code int) {
 	var body io.Reader = strings.NewReader(text)
 	if upTo < len(text) {
 		body = io.MultiReader(strings.NewReader(text[:upTo]), &failing{})
@@ -458,6 +469,7 @@ func TestClaim(t *testing.T) {
 	if _, err := w.spool.Append(t.Context(), []spool.Chunk{{ID: spool.ID{1}, Kind: spool.KindAudit, Events: keys}}); err != nil {
 		t.Fatal(err)
 	}
+	w.h.index.noted(keys)
 	w.h.index.release(first)
 	if found := <-done; found[0] || !found[1] {
 		t.Errorf("got %v", found)
@@ -500,7 +512,7 @@ func TestIndexTidy(t *testing.T) {
 	// It is in the fourth slot, and its next event may be in the second.
 	post(batch{from: 0, to: 1, source: tailA, sequence: 1})
 	post(batch{from: 3 * slot, to: 3*slot + 1, source: tailA, sequence: 2})
-	later(2 * time.Minute)
+	later(indexKept + time.Minute)
 	post(batch{from: 6*slot + 1, to: 6*slot + 2})
 	if n := slots(); n != 6 {
 		t.Fatalf("behind the tail %d slots", n)

@@ -178,7 +178,7 @@ func (p *post) append(id [32]byte, further ...spool.Op) error {
 	failpoint.Hit("intake/after-append")
 	p.h.metrics.stored(p, appended[0].Duplicate)
 	if p.known != nil {
-		p.h.index.noted(p.known.fresh())
+		p.h.index.noted(p.known.keys)
 	}
 	if p.tail != nil {
 		p.tail.count(p, appended[0].Duplicate)

@@ -214,7 +214,7 @@ func (t *tails) passed(now time.Time) (passed time.Time, ok bool) {
 	t.mu.Lock()
 	for k, s := range t.seen {
 		s.mu.Lock()
-		if s.shown.LastPost.After(newest[k.from].LastPost) {
+		if last := newest[k.from]; s.shown.LastPost.After(last.LastPost) || s.shown.LastPost.Equal(last.LastPost) && s.shown.Newest.Before(last.Newest) {
 			newest[k.from] = s.shown
 		}
 		s.mu.Unlock()

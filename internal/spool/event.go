@@ -6,34 +6,38 @@ import (
 	"time"
 )
 
-// EventKey stands for an audit event in the index of events: the slot of its
-// time, big-endian, and the beginning of its hash.
-type EventKey [4 + 16]byte
+// EventKey stands for an audit event in the index of events: its time in
+// microseconds, big-endian, and the beginning of its hash. Keys that are written
+// or looked up together lie together.
+type EventKey [8 + 12]byte
 
 // SlotLength is what the keys of one slot span.
 const SlotLength = 10 * time.Minute
 
-// NewEventKey makes the key of an event from its time and its hash.
+const slotMicros = uint64(SlotLength / time.Microsecond)
+
+// NewEventKey makes the key of an event from its time and its hash. Times that
+// no clock shows are as the first and the last that one may show.
 func NewEventKey(at time.Time, sum [32]byte) (k EventKey) {
-	binary.BigEndian.PutUint32(k[:4], SlotOf(at))
-	copy(k[4:], sum[:])
+	micros := uint64(max(at.UnixMicro(), 0)) //nolint:gosec // it is not negative
+	binary.BigEndian.PutUint64(k[:8], min(micros, math.MaxUint32*slotMicros))
+	copy(k[8:], sum[:])
 	return k
 }
 
 // Slot is that of the event's time.
-func (k *EventKey) Slot() uint32 { return binary.BigEndian.Uint32(k[:4]) }
+func (k *EventKey) Slot() uint32 {
+	return uint32(min(binary.BigEndian.Uint64(k[:8])/slotMicros, math.MaxUint32)) //nolint:gosec // it is within its bounds
+}
 
-// SlotOf is the slot of a time. Times that no clock shows share the first and
-// the last.
-func SlotOf(at time.Time) uint32 {
-	n := at.Unix() / int64(SlotLength/time.Second)
-	return uint32(min(max(n, 0), math.MaxUint32)) //nolint:gosec // it is within its bounds
+// SlotKey is before all keys of a slot, and behind all of the slot before.
+func SlotKey(slot uint64) (k EventKey) {
+	binary.BigEndian.PutUint64(k[:8], slot*slotMicros)
+	return k
 }
 
 // SlotStart is the first time of a slot.
-func SlotStart(slot uint32) time.Time {
-	return time.Unix(int64(slot)*int64(SlotLength/time.Second), 0).UTC()
-}
+func SlotStart(slot uint32) time.Time { return time.UnixMicro(int64(slot) * int64(slotMicros)).UTC() }
 
 // EventSlot is a part of the index of events.
 type EventSlot struct {

@@ -1,7 +1,6 @@
 package pebble
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
@@ -18,8 +17,9 @@ const eventKeyLen = 1 + len(spool.EventKey{})
 // eventLen is about what a key takes in a batch.
 const eventLen = eventKeyLen + 3
 
-func eventSlotKey(slot uint32) []byte {
-	return binary.BigEndian.AppendUint32([]byte{eventPrefix}, slot)
+func eventSlotKey(slot uint64) []byte {
+	first := spool.SlotKey(slot)
+	return append([]byte{eventPrefix}, first[:]...)
 }
 
 // noteEvents puts keys into a batch.
@@ -71,12 +71,9 @@ func (s *store) EventSlots(limit int) ([]spool.EventSlot, error) {
 		if len(key) != eventKeyLen {
 			return nil, errors.New("spool: the index of events holds a key of another format")
 		}
-		slot := binary.BigEndian.Uint32(key[1:])
-		end := []byte{eventPrefix + 1}
-		if slot+1 > slot {
-			end = eventSlotKey(slot + 1)
-		}
-		bytes, err := s.db.EstimateDiskUsage(eventSlotKey(slot), end)
+		slot := (*spool.EventKey)(key[1:]).Slot()
+		end := eventSlotKey(uint64(slot) + 1)
+		bytes, err := s.db.EstimateDiskUsage(eventSlotKey(uint64(slot)), end)
 		if err != nil {
 			return nil, fmt.Errorf("spool: cannot measure the index of events: %w", err)
 		}
@@ -95,7 +92,7 @@ func (s *store) ForgetEvents(before uint32) error {
 		return spool.ErrClosed
 	}
 	defer s.users.Done()
-	if err := s.db.DeleteRange(eventSlotKey(0), eventSlotKey(before), pebble.NoSync); err != nil {
+	if err := s.db.DeleteRange(eventSlotKey(0), eventSlotKey(uint64(before)), pebble.NoSync); err != nil {
 		return fmt.Errorf("spool: cannot delete from the index of events: %w", err)
 	}
 	return nil
