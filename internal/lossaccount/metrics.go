@@ -31,9 +31,11 @@ var (
 // ParseMetrics reads from the metrics of kube-apiserver, in the text format of
 // Prometheus, what an account needs. It holds one line at a time. Address and Age
 // of the sample are the caller's to add.
-func ParseMetrics(r io.Reader) (Sample, error) {
+func ParseMetrics(r io.Reader) (Sample, error) { return parseMetrics(r, maxMetrics) }
+
+func parseMetrics(r io.Reader, most int64) (Sample, error) {
 	var s Sample
-	limited := &io.LimitedReader{R: r, N: maxMetrics}
+	limited := &io.LimitedReader{R: r, N: most}
 	lines := bufio.NewReaderSize(limited, maxLine)
 	for {
 		line, err := lines.ReadSlice('\n')
