@@ -133,7 +133,7 @@ func (e *environment) build(ctx context.Context) error {
 	if err := e.packageCharts(ctx); err != nil {
 		return err
 	}
-	for _, binary := range []string{"manager", "receiver"} {
+	for _, binary := range []string{"manager", "receiver", "recorder"} {
 		cmd := e.goCommand(ctx, "run", "./hack/image", "--binary", binary, "--tag", image(binary, firstRelease), "--output", e.archive(binary))
 		if err := run(cmd); err != nil {
 			return err

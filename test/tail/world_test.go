@@ -30,6 +30,7 @@ import (
 
 const (
 	namespace = "trail-operator-system"
+	issuer    = "https://kubernetes.default.svc"
 	patience  = 3 * time.Minute // the machine may be busy
 )
 
@@ -53,41 +54,14 @@ func newWorld(t *testing.T, webhook bool) *world {
 	w := &world{t: t, dir: t.TempDir()}
 	w.auditLog = filepath.Join(w.dir, "log", "audit.log")
 	var err error
-	w.cp, err = testenv.StartControlPlane(t.Context(), testenv.Options{Dir: filepath.Join(w.mkdir("kube"))})
+	w.cp, err = testenv.StartControlPlane(t.Context(), testenv.Options{Dir: w.mkdir("kube")})
 	w.must(err)
 	t.Cleanup(func() { _ = w.cp.Stop() })
 	w.kube, err = kubernetes.NewForConfig(w.cp.Config)
 	w.must(err)
 	keys, err := w.kube.Discovery().RESTClient().Get().AbsPath("/openid/v1/jwks").DoRaw(t.Context())
 	w.must(err)
-
-	w.in, err = testenv.NewInstallation(filepath.Join(w.dir, "config"))
-	w.must(err)
-	w.in.Config.Tail = &receiverconfig.Tail{Issuer: "https://kubernetes.default.svc", Keys: keys, Namespace: namespace}
-	w.in.Trails = []receiverconfig.Trail{{
-		UID: "00000000-0000-4000-8000-00000000000a", Name: "all", Generation: 1,
-		ARN: record.TrailARN(testenv.Region, testenv.Account, "all"),
-		Destination: receiverconfig.Destination{
-			Endpoint: s3.Endpoint, Bucket: strings.ToLower(t.Name()), Region: s3.Region,
-			AccessKeyID: s3.AccessKey, SecretAccessKey: s3.SecretKey, AllowPrivate: true,
-		},
-		LogFileValidation: true, MaxFileAgeSeconds: 30, MaxFileSizeMiB: 1,
-	}}
-	d := w.in.Trails[0].Destination
-	w.bucket, err = minio.New(objectstore.Config{
-		Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket, AccessKey: d.AccessKeyID, SecretKey: d.SecretAccessKey, AllowPrivate: true,
-	})
-	w.must(err)
-	w.must(w.bucket.CreateBucket(t.Context()))
-	w.must(w.in.Write())
-	w.manager, err = w.in.ManagerClient()
-	w.must(err)
-	t.Cleanup(w.manager.CloseIdleConnections)
-	w.startReceiver()
-	t.Cleanup(func() { _ = w.receiver.Stop() })
-	w.until("the trail to be in force", func(s *receiverstatus.Status) bool {
-		return len(s.Trails) == 1 && s.Trails[0].Generation == 1
-	})
+	w.newReceiver(strings.ToLower(t.Name()), keys)
 
 	var hook []byte
 	if webhook {
@@ -101,11 +75,54 @@ func newWorld(t *testing.T, webhook bool) *world {
 		// The last of two flags counts: files of one megabyte, all of them kept.
 		o.ExtraArgs = []string{"--audit-log-maxsize=1", "--audit-log-maxbackup=10000", "--audit-log-compress"}
 	}))
-	w.tail, err = w.in.NewTail(filepath.Join(programs, "recorder"), w.mkdir("tail"), w.auditLog, w.receiver.Address, w.token())
-	w.must(err)
-	w.must(w.tail.Start())
-	t.Cleanup(func() { _ = w.tail.Stop() })
+	w.newTail(w.token())
 	return w
+}
+
+// newReceiver starts a receiver with a trail for everything into a bucket; keys
+// are those of the tails' tokens, nil when none may post.
+func (w *world) newReceiver(bucket string, keys []byte) {
+	w.t.Helper()
+	var err error
+	w.in, err = testenv.NewInstallation(filepath.Join(w.dir, "config"))
+	w.must(err)
+	if keys != nil {
+		w.in.Config.Tail = &receiverconfig.Tail{Issuer: issuer, Keys: keys, Namespace: namespace}
+	}
+	w.in.Trails = []receiverconfig.Trail{{
+		UID: "00000000-0000-4000-8000-00000000000a", Name: "all", Generation: 1,
+		ARN: record.TrailARN(testenv.Region, testenv.Account, "all"),
+		Destination: receiverconfig.Destination{
+			Endpoint: s3.Endpoint, Bucket: bucket, Region: s3.Region,
+			AccessKeyID: s3.AccessKey, SecretAccessKey: s3.SecretKey, AllowPrivate: true,
+		},
+		LogFileValidation: true, MaxFileAgeSeconds: 30, MaxFileSizeMiB: 1,
+	}}
+	d := w.in.Trails[0].Destination
+	w.bucket, err = minio.New(objectstore.Config{
+		Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket, AccessKey: d.AccessKeyID, SecretKey: d.SecretAccessKey, AllowPrivate: true,
+	})
+	w.must(err)
+	w.must(w.bucket.CreateBucket(w.t.Context()))
+	w.must(w.in.Write())
+	w.manager, err = w.in.ManagerClient()
+	w.must(err)
+	w.t.Cleanup(w.manager.CloseIdleConnections)
+	w.startReceiver()
+	w.t.Cleanup(func() { _ = w.receiver.Stop() })
+	w.until("the trail to be in force", func(s *receiverstatus.Status) bool {
+		return len(s.Trails) == 1 && s.Trails[0].Generation == 1
+	})
+}
+
+// newTail starts a tail of the audit log.
+func (w *world) newTail(token string, flags ...string) {
+	w.t.Helper()
+	var err error
+	w.tail, err = w.in.NewTail(filepath.Join(programs, "recorder"), w.mkdir("tail"), w.auditLog, w.receiver.Address, token)
+	w.must(err)
+	w.must(w.tail.Start(flags...))
+	w.t.Cleanup(func() { _ = w.tail.Stop() })
 }
 
 func (w *world) must(err error) {
@@ -353,15 +370,21 @@ func (w *world) recorded(user string) (calls, events map[string]int) {
 	return calls, events
 }
 
+// flush waits until everything that was sent is in the bucket.
+func (w *world) flush() *receiverstatus.Status {
+	w.t.Helper()
+	w.in.Trails[0].Suspended = true
+	w.in.Trails[0].Generation++
+	w.must(w.in.Write())
+	return w.until("everything to be delivered", func(s *receiverstatus.Status) bool { return len(s.Trails) == 1 && s.Trails[0].Flushed })
+}
+
 // once checks that each call of a user is in the bucket once, and that nothing is
 // there twice.
 func (w *world) once(user string, calls int) {
 	w.t.Helper()
 	w.eventually("the tail to be at the end of the log", func() bool { return w.metric("trail_tail_behind_bytes") == 0 })
-	w.in.Trails[0].Suspended = true
-	w.in.Trails[0].Generation++
-	w.must(w.in.Write())
-	w.until("everything to be delivered", func(s *receiverstatus.Status) bool { return len(s.Trails) == 1 && s.Trails[0].Flushed })
+	w.flush()
 	want, files := w.logged(user)
 	got, events := w.recorded(user)
 	if len(want) < calls {

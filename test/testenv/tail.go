@@ -68,5 +68,8 @@ func (t *Tail) Kill() {
 	<-t.process.done
 }
 
+// PID is that of the tail that was started last.
+func (t *Tail) PID() int { return t.process.cmd.Process.Pid }
+
 // Stop asks it to end, and waits.
 func (t *Tail) Stop() error { return t.process.stop(20 * time.Second) }

@@ -21,6 +21,7 @@ func (t *Tail) open() (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	t.hit("tail/before-open")
 	if t.state.To > 0 {
 		ok, err := t.find(files)
 		if ok || err != nil {

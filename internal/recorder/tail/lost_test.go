@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,43 @@ func TestReused(t *testing.T) {
 		p.drain(t)
 	}
 	wantLines(t, p.in.lines, w.all)
+}
+
+// TestCompressedAtOnce: a file that is compressed before the tail looks again is
+// known by its content.
+func TestCompressedAtOnce(t *testing.T) {
+	p, w := testPlace(t)
+	for range 5 {
+		w.write(100)
+		p.drain(t)
+		w.write(100)
+		w.rotate()
+		w.compress()
+		w.compress()
+		w.write(100)
+		p.drain(t)
+	}
+	wantLines(t, p.in.lines, w.all)
+}
+
+// TestSameHead: somebody who chooses how two files begin does not make them one.
+func TestSameHead(t *testing.T) {
+	p, w := testPlace(t)
+	head := strings.Repeat(whole1+"\n", 2*edge/len(whole1))
+	w.put(head)
+	w.write(100)
+	p.drain(t)
+	p.crash()
+	w.rotate()
+	w.put(head)
+	w.write(100)
+	w.write(100)
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	p.drain(t)
+	same := slices.Repeat([]string{whole1}, 2*edge/len(whole1))
+	wantLines(t, p.in.lines, slices.Concat(same, w.all[:1], same, w.all[1:]))
 }
 
 // TestLongLine: lines that nobody can hold, at the ends of files, too.

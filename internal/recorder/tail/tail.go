@@ -178,6 +178,7 @@ func (t *Tail) step(ctx context.Context) (time.Duration, error) {
 	case err != nil:
 		return 0, err
 	}
+	t.hit("tail/after-read")
 	if t.state.underWay() {
 		return 0, t.deliver(ctx)
 	}
