@@ -18,7 +18,7 @@ GOLANGCI_LINT   = "$$($(ASSETS) --path golangci-lint)"
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*##"; print "usage: make TARGET [NAME=VALUE]" } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*##/ { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*##/ { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Build
 
@@ -99,6 +99,10 @@ soak: ## Do everything that can go wrong to a receiver under load, for SOAK=1h, 
 .PHONY: bench
 bench: ## Measure the receiver against the baseline, and the manager with 1000 trails.
 	go run ./test/perf
+
+.PHONY: bench-validate
+bench-validate: ## Compare validate-logs with the AWS CLI: the same 5000 files on a real S3 server.
+	TRAIL_BENCH_VALIDATE=1 go test -count=1 -timeout 60m -run '^TestBenchValidate$$' -v ./test/contract/awscli
 
 .PHONY: microbench
 microbench: ## Run the benchmarks of the packages; BENCH=regexp chooses, BENCHTIME=1s each.

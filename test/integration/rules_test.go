@@ -121,6 +121,8 @@ var ofTrails = append(ofSelection("spec.eventSelectors"), []violation{
 	{"spec.destination.bucket", `"two..dots"`, "The bucket must be a bucket name"},
 	{"spec.destination.ca", `"no certificate"`, "The field ca must hold certificates"},
 	{"spec.destination.credentialsSecretRef", `{"name": "other/secret"}`, "The name of the Secret must be"},
+	{"spec.logFileValidation.credentialsSecretRef", `{"name": "other/secret"}`, "The name of the Secret must be"},
+	{"spec.logFileValidation", `{"mode": "Disabled", "schedule": "30 4 * * *"}`, "The field schedule needs the mode Enabled"},
 	{"spec.destination.endpoint", `"https://s3.example.com/path"`, "The endpoint must be http:// or https://"},
 	{"spec.destination.prefix", `"a//b"`, "The prefix must be path elements"},
 	{"spec.destination.prefix", `"a/AWSLogs"`, "The prefix must not contain the element AWSLogs"},

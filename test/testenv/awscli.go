@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -63,22 +65,35 @@ type Validation struct {
 	Start, End time.Time
 	// Account is that of --account-id, for the trail of an organization.
 	Account string
+	// S3 is another server for S3, with credentials for it; left out, Endpoint
+	// serves that, too, to anybody.
+	S3 *S3Server
+	// Timeout of the whole run; 0 means two minutes.
+	Timeout time.Duration
 }
 
 // ValidateLogs runs `aws cloudtrail validate-logs` with home, a folder of its
 // own, and returns what it printed and its exit code.
 func (c AWSCLI) ValidateLogs(ctx context.Context, home string, v Validation) (output string, exit int, err error) {
+	s3, key, secret := v.Endpoint, "any", "any"
+	if v.S3 != nil {
+		s3, key, secret = v.S3.Endpoint, v.S3.AccessKey, v.S3.SecretKey
+	}
 	models := filepath.Join(home, "models")
 	for service, rules := range ruleSets {
+		endpoint := v.Endpoint
+		if strings.HasPrefix(service, "s3/") {
+			endpoint = s3
+		}
 		dir := filepath.Join(models, service)
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return "", 0, err
 		}
-		if err := os.WriteFile(filepath.Join(dir, "endpoint-rule-set-1.json"), fmt.Appendf(nil, rules, v.Endpoint), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "endpoint-rule-set-1.json"), fmt.Appendf(nil, rules, endpoint), 0o600); err != nil {
 			return "", 0, err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(v.Timeout, 2*time.Minute))
 	defer cancel()
 	args := []string{
 		"--endpoint-url", v.Endpoint, "--region", v.Region,
@@ -91,8 +106,8 @@ func (c AWSCLI) ValidateLogs(ctx context.Context, home string, v Validation) (ou
 	cmd := exec.CommandContext(ctx, c.Path, args...)
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LC_ALL=C.UTF-8", "AWS_PAGER=",
-		"AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any", "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1",
-		"AWS_DATA_PATH=" + models, "AWS_ENDPOINT_URL=" + v.Endpoint,
+		"AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=" + secret, "AWS_EC2_METADATA_DISABLED=true", "AWS_MAX_ATTEMPTS=1",
+		"AWS_DATA_PATH=" + models, "AWS_ENDPOINT_URL=" + v.Endpoint, "AWS_ENDPOINT_URL_S3=" + s3,
 	}
 	out, err := cmd.CombinedOutput()
 	var failed *exec.ExitError

@@ -28,6 +28,8 @@ type Trail struct {
 	Key    *signing.PrivateKey
 	// Lifecycle are the rules that the next digests list.
 	Lifecycle []record.LifecycleRule
+	// Content, if set, makes the content of the nth log file.
+	Content func(n int) []byte
 	// Tick, if set, is told the time at which the next object is stored.
 	Tick func(time.Time)
 
@@ -182,6 +184,9 @@ func (tr *Trail) LogFile(t testing.TB, at time.Time) record.DigestLogFile {
 	stamp := at.UTC().Format(record.TimeFormat)
 	content := fmt.Appendf(nil, `%s{"eventVersion":"1.11","eventTime":%q,"eventID":"%d"}%s`,
 		record.LogFileHead, stamp, tr.files, record.LogFileTail)
+	if tr.Content != nil {
+		content = tr.Content(tr.files)
+	}
 	key := tr.Layout.LogFile(at, fmt.Sprintf("%016d", tr.files))
 	tr.tick(at)
 	tr.Put(t, key, Gzip(t, content), nil)
