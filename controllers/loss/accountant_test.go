@@ -347,17 +347,17 @@ func TestTail(t *testing.T) {
 			{Cluster: "1", APIServer: "cp-4", LastPost: now},
 		},
 		Tails: []receiverstatus.Tail{
-			{Cluster: "1", APIServer: "cp-1", LastPost: now, LagSeconds: 3},
+			{Cluster: "1", APIServer: "cp-1", LastPost: now, LagSeconds: 3, Newest: &now},
 			{Cluster: "1", APIServer: "cp-1", LastPost: now.Add(-time.Hour), LagSeconds: 3000}, // it lost its state since
 			{Cluster: "1", APIServer: "cp-2", LastPost: now.Add(-8 * 24 * time.Hour)},          // gone
-			{Cluster: "1", APIServer: "cp-3", LastPost: now, LagSeconds: 300},
+			{Cluster: "1", APIServer: "cp-3", LastPost: now, LagSeconds: 300, Newest: &now},
 			{Cluster: "1", APIServer: "cp-4", LastPost: now}, // taken off the configuration
 		},
 	}}
 	want := map[string]lossaccount.Source{
-		"cp-1": {Received: 20, LastPost: now, Tail: true, TailCurrent: true},
+		"cp-1": {Received: 20, LastPost: now, Tail: true, TailCurrent: true, TailNewest: now},
 		"cp-2": {Received: 30, LastPost: now},
-		"cp-3": {Received: 50, Tail: true},
+		"cp-3": {Received: 50, Tail: true, TailNewest: now},
 		"cp-4": {Received: 60, LastPost: now},
 	}
 	if diff := cmp.Diff(want, a.receiver(s).Sources); diff != "" {

@@ -33,8 +33,8 @@ const (
 	maxProbes = 4
 	// serverName is one that the certificate of every API server is good for.
 	serverName = "kubernetes.default.svc"
-	// tailCurrent is how old the newest event of a tail may be: an API server is
-	// never silent for longer.
+	// tailCurrent is how old the newest event of a tail may be that has surely sent
+	// everything.
 	tailCurrent = time.Minute
 	// tailGone is after what silence a tail is none any more.
 	tailGone = 7 * 24 * time.Hour
@@ -199,7 +199,10 @@ func (a *Accountant) receiver(s *receiverstatus.Status) *lossaccount.Receiver {
 		if of.Tail || now.Sub(t.LastPost) > tailGone || !slices.Contains(a.APIServers, t.APIServer) {
 			continue
 		}
-		of.Tail, of.TailCurrent = true, time.Duration(t.LagSeconds)*time.Second <= tailCurrent
+		of.Tail, of.TailCurrent = true, t.Newest != nil && time.Duration(t.LagSeconds)*time.Second <= tailCurrent
+		if t.Newest != nil {
+			of.TailNewest = *t.Newest
+		}
 		of.Received = received[t.Cluster+"/"+t.APIServer+"/tail"]
 		r.Sources[t.APIServer] = of
 	}
@@ -221,8 +224,10 @@ func (a *Accountant) name(o *lossaccount.Observation, s *receiverstatus.Status) 
 		}
 	}
 	// An audit policy may leave probes out. Where there is one of each, they are the same.
-	if len(o.Samples) == 1 && len(o.Addresses) == 1 && len(s.Intake.Sources) == 1 && len(a.APIServers) == 1 && s.Intake.Sources[0].APIServer == a.APIServers[0] {
-		o.Names[o.Samples[0].Identity()] = a.APIServers[0]
+	if len(o.Samples) == 1 && len(o.Addresses) == 1 && len(o.Receiver.Sources) == 1 && len(a.APIServers) == 1 {
+		if _, ok := o.Receiver.Sources[a.APIServers[0]]; ok {
+			o.Names[o.Samples[0].Identity()] = a.APIServers[0]
+		}
 	}
 	for identity := range a.probes {
 		if a.account.Named(identity) || !slices.ContainsFunc(o.Samples, func(s lossaccount.Sample) bool { return s.Identity() == identity }) {

@@ -90,8 +90,12 @@ type Source struct {
 	Received int64
 	// LastPost is when it last posted.
 	LastPost time.Time
-	// Tail: a tail follows its audit log. TailCurrent: it has sent all of it.
+	// Tail: a tail follows its audit log. TailCurrent: what it has sent last is
+	// new. An API server may be silent, too, so that this is not always to be seen.
 	Tail, TailCurrent bool
+	// TailNewest is the time of the newest event that the tail has sent, by the
+	// clock of the API server.
+	TailNewest time.Time
 }
 
 // Receiver is what the receiver says.
@@ -205,6 +209,7 @@ type Server struct {
 	Changes int64 `json:"changes,omitempty"`
 
 	tailCurrent bool
+	tailNewest  time.Time
 	present     bool // in the receiver's last answer
 }
 
@@ -292,7 +297,7 @@ func (a *Account) receiver(r *Receiver) {
 			s.Tail = of.Tail
 			a.rebaseServer(name, s, of.Received)
 		}
-		s.Received, s.tailCurrent, s.present = of.Received, of.TailCurrent, true
+		s.Received, s.tailCurrent, s.tailNewest, s.present = of.Received, of.TailCurrent, of.TailNewest, true
 	}
 }
 
@@ -380,10 +385,32 @@ func (a *Account) join(p *Process) {
 // whether that has sent everything.
 func (a *Account) tail(p *Process) (enabled, current bool) {
 	s := a.Servers[p.Name]
-	if s == nil {
+	switch {
+	case s == nil:
 		return false, false
+	case !s.Tail || !a.reachable || !s.present:
+		return s.Tail, false
+	case s.tailCurrent:
+		return true, true
+	case p.alive():
+		return true, a.outstanding(p.Name) <= 0
 	}
-	return s.Tail, s.Tail && a.reachable && s.present && s.tailCurrent
+	// It has come to events of the process that took the place of this one.
+	return true, slices.ContainsFunc(a.Processes, func(o *Process) bool {
+		return o.Name == p.Name && o.Started.After(p.Started) && s.tailNewest.After(o.Started)
+	})
+}
+
+// outstanding is how many events have neither arrived nor been dropped.
+func (a *Account) outstanding(name string) int64 {
+	s := a.Servers[name]
+	expected := s.Carried
+	for _, p := range a.Processes {
+		if p.Name == name && p.Balanced {
+			expected += p.expected(p.Events, s.Tail)
+		}
+	}
+	return expected - (s.Received - s.Base)
 }
 
 // drops takes what the process has dropped since into the account.

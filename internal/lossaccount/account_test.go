@@ -180,6 +180,7 @@ func TestAccount(t *testing.T) {
 			do: func(w *world) {
 				w.tail(true, false)
 				w.looks(2 * time.Minute)
+				w.sample.Events += 41
 				w.sample.Errors.Webhook = 40
 				w.look(time.Minute)
 				w.begin(w.now)
@@ -188,6 +189,28 @@ func TestAccount(t *testing.T) {
 			},
 			want: []string{"APIServerDropped cp-1 40", "APIServerProcessChanged cp-1 0"},
 		},
+		"an API server that is silent, with a tail": {do: func(w *world) {
+			w.tail(true, true)
+			w.looks(10 * time.Minute)
+			w.processed(1000)
+			w.looks(time.Minute)
+			w.tail(true, false) // its newest event is old
+			w.looks(30 * time.Minute)
+			w.sample.Errors.Webhook = 40
+			w.looks(30 * time.Minute)
+		}},
+		"a silent API server is started anew, with a tail": {do: func(w *world) {
+			w.tail(true, true)
+			w.looks(10 * time.Minute)
+			w.tail(true, false)
+			w.sample.Errors.Webhook = 40
+			w.begin(w.now)
+			w.looks(2 * time.Minute)
+			s := w.receiver.Sources["cp-1"]
+			s.TailNewest = w.born.Add(time.Second)
+			w.receiver.Sources["cp-1"] = s
+			w.looks(10 * time.Minute)
+		}},
 		"what is missing in the log is lost with a tail, too": {
 			do: func(w *world) {
 				w.tail(true, true)
@@ -337,7 +360,7 @@ func TestUnknown(t *testing.T) {
 		"metrics that cannot be read":   {do: func(w *world) { w.looks(9 * time.Minute); w.silent = true; w.looks(3 * time.Minute) }, unreadable: []string{"cp-1"}},
 		"never read":                    {do: func(w *world) { w.silent = true }, unreadable: []string{"10.0.0.1:6443"}, unidentified: []string{"cp-1"}, notCompared: true},
 		"an unknown name":               {do: func(w *world) { w.nameless = true }, unidentified: []string{"10.0.0.1:6443", "cp-1"}, notCompared: true},
-		"a tail that is behind":         {do: func(w *world) { w.tail(true, false); w.looks(9 * time.Minute) }, late: []string{"cp-1"}},
+		"a tail that is behind":         {do: func(w *world) { w.tail(true, false); w.looks(9 * time.Minute); w.sample.Events++ }, late: []string{"cp-1"}},
 		"a receiver that does not read": {do: func(w *world) { w.looks(9 * time.Minute); w.receiver.Tail = 9; w.looks(30 * time.Minute) }, notCompared: true},
 		"a source that nobody is": {do: func(w *world) {
 			w.looks(9 * time.Minute)

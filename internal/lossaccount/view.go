@@ -130,18 +130,13 @@ func (a *Account) servers() []ServerView {
 	var list []ServerView
 	for name, s := range a.Servers {
 		v := ServerView{Name: name, Dropped: s.Dropped, Covered: s.Covered, Changes: s.Changes}
-		expected := s.Carried
 		for _, p := range a.Processes {
-			if p.Name != name || !p.Balanced {
-				continue
-			}
-			expected += p.expected(p.Events, s.Tail)
-			if p.alive() {
+			if p.Name == name && p.alive() {
 				v.Readable = v.Readable || a.now.Sub(p.Read) <= a.stale
 				v.Compared = later(v.Compared, p.Compared)
 			}
 		}
-		v.Outstanding = max(0, expected-(s.Received-s.Base)-s.Missing)
+		v.Outstanding = max(0, a.outstanding(name)-s.Missing)
 		list = append(list, v)
 	}
 	slices.SortFunc(list, func(a, b ServerView) int { return cmp.Compare(a.Name, b.Name) })
