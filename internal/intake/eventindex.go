@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -44,6 +45,9 @@ type eventIndex struct {
 	log     logr.Logger
 	quota   int64 // bytes
 	evicted func(slots int)
+
+	// second[way]: most events of the last chunk that came this way were known.
+	second [len(ways)]atomic.Bool
 
 	tidying sync.Mutex
 	looked  time.Time // when slots were

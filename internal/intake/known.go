@@ -57,12 +57,26 @@ func (p *post) leaveOut(ctx context.Context) error {
 		start = end
 	}
 	p.data = p.data[:kept]
+	p.h.index.second[p.way()].Store(p.duplicates > p.items)
 	if p.duplicates > 0 {
-		by := "webhook"
-		if p.tail != nil {
-			by = "tail"
-		}
-		p.h.metrics.tails.items.WithLabelValues(by).Add(float64(p.duplicates))
+		p.h.metrics.tails.items.WithLabelValues(ways[p.way()]).Add(float64(p.duplicates))
 	}
 	return nil
+}
+
+// ways by which events come.
+var ways = [...]string{"webhook", "tail"}
+
+// way is an index of ways.
+func (p *post) way() int {
+	if p.tail != nil {
+		return 1
+	}
+	return 0
+}
+
+// fresh guesses whether the items of the next chunk are new: one way mostly
+// brings what the other has brought.
+func (p *post) fresh() bool {
+	return p.known == nil && p.tail == nil || p.known != nil && !p.h.index.second[p.way()].Load()
 }

@@ -24,6 +24,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
 
+	"github.com/trail-operator/trail-operator/internal/auditevent"
 	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/spool"
 	"github.com/trail-operator/trail-operator/internal/spool/pebble"
@@ -551,4 +552,60 @@ func TestIndexTidy(t *testing.T) {
 	if _, index := w.h.Tails(); index == nil || !index.Since.Equal(w.clock.Now()) {
 		t.Fatalf("switched off and on: %+v", index)
 	}
+}
+
+// counted is an Ahead that tells whether it was released.
+type counted struct {
+	out *atomic.Int64
+	n   int
+}
+
+func (c *counted) Add(*auditevent.Event, []byte, bool) { c.n++ }
+func (c *counted) Whole(n int) bool                    { return c.n == n }
+func (c *counted) Release()                            { c.out.Add(-1) }
+
+// What is made ahead is handed on with a chunk, or released: also where the
+// chunk turns out to be known, wholly or in part.
+func TestAheadIsReleased(t *testing.T) {
+	api := newIssuer(t, "a")
+	w := newBothWays(t, api, tailConfig(t, api))
+	defer func() { _ = w.spool.Close() }()
+	var out, attached, made atomic.Int64
+	w.h.o.Ahead = func(string) Ahead {
+		out.Add(1)
+		made.Add(1)
+		return &counted{out: &out}
+	}
+	w.h.o.Spool = &attaching{w.spool, &attached}
+	large := batch{from: 20, to: 29, padding: 600 << 10, source: tailA, sequence: 3}
+	for _, b := range []batch{
+		{from: 0, to: 10}, {from: 0, to: 12, source: tailA, sequence: 1}, {from: 0, to: 12, source: tailA, sequence: 1},
+		{from: 10, to: 20, source: tailA, sequence: 2}, {from: 5, to: 20}, {from: 12, to: 22},
+	} {
+		if code := w.post(b, math.MaxInt); code != 200 {
+			t.Fatalf("status %d", code)
+		}
+	}
+	for _, upTo := range []int{len(w.body(large)) - 5, math.MaxInt, math.MaxInt} {
+		w.post(large, upTo)
+	}
+	if out.Load() != attached.Load() || made.Load() < 4 || attached.Load() < 2 {
+		t.Errorf("%d made, %d handed on, %d are out", made.Load(), attached.Load(), out.Load())
+	}
+}
+
+// attaching counts what is attached to chunks.
+type attaching struct {
+	spool.Spool
+	n *atomic.Int64
+}
+
+func (a *attaching) Append(ctx context.Context, chunks []spool.Chunk, ops ...spool.Op) ([]spool.Appended, error) {
+	for i := range chunks {
+		if chunks[i].Attached != nil {
+			a.n.Add(1)
+			chunks[i].Attached = nil
+		}
+	}
+	return a.Spool.Append(ctx, chunks, ops...)
 }

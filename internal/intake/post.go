@@ -112,7 +112,7 @@ func (p *post) Item(it *auditevent.Item) error {
 	if p.known != nil {
 		p.known.add(e, len(p.data))
 	}
-	if p.items == 0 {
+	if p.items == 0 && p.fresh() {
 		p.ahead = p.h.o.Ahead(p.source)
 	}
 	if p.ahead != nil {
@@ -191,6 +191,10 @@ func (p *post) append(id [32]byte, further ...spool.Op) error {
 func (p *post) reset() {
 	p.data, p.items, p.skipped, p.duplicates = p.data[:0], 0, 0, 0
 	p.bad.reset()
+	if p.ahead != nil { // the chunk was stored before
+		p.ahead.Release()
+		p.ahead = nil
+	}
 	if p.known != nil {
 		p.known.reset()
 	}
