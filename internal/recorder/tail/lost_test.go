@@ -2,6 +2,7 @@ package tail
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"os"
 	"slices"
@@ -214,6 +215,46 @@ func TestCompressedAtOnce(t *testing.T) {
 		p.drain(t)
 	}
 	wantLines(t, p.in.lines, w.all)
+}
+
+// TestWrittenBeforeRotation: what is written between a look at the file and its
+// rotation is not left behind.
+func TestWrittenBeforeRotation(t *testing.T) {
+	p, w := testPlace(t)
+	w.write(10)
+	p.drain(t)
+	done := false
+	p.hit = func(at string) {
+		if at == "tail/after-read" && !done {
+			done = true
+			w.write(20)
+			w.rotate()
+			w.write(30)
+		}
+	}
+	p.drain(t)
+	wantLines(t, p.in.lines, w.all)
+}
+
+// TestEndWhilePosting: what has no answer when the tail is asked to end is sent
+// again, and what has one is not.
+func TestEndWhilePosting(t *testing.T) {
+	p, w := testPlace(t)
+	for _, how := range []int{0, 1, http.StatusServiceUnavailable, http.StatusOK} {
+		w.write(10)
+		ctx, cancel := context.WithCancel(t.Context())
+		p.in.answers = func() int { cancel(); return how }
+		if err := p.t.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.crash()
+		p.in.answers = func() int { return http.StatusOK }
+		if err := p.start(); err != nil {
+			t.Fatal(err)
+		}
+		p.drain(t)
+		wantLines(t, p.in.lines, w.all)
+	}
 }
 
 // TestSameHead: somebody who chooses how two files begin does not make them one.

@@ -83,7 +83,9 @@ func TestExactlyOnce(t *testing.T) {
 		kill := -1
 		p.hit = func(string) {
 			if rapid.IntRange(0, 9).Draw(t, "meanwhile") == 0 {
-				change(rapid.IntRange(0, 10).Draw(t, "what"))
+				for range rapid.IntRange(1, 3).Draw(t, "changes") {
+					change(rapid.IntRange(0, 10).Draw(t, "what"))
+				}
 			}
 			if kill--; kill == 0 {
 				panic(killed{})
