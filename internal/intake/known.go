@@ -78,5 +78,5 @@ func (p *post) way() int {
 // fresh guesses whether the items of the next chunk are new: one way mostly
 // brings what the other has brought.
 func (p *post) fresh() bool {
-	return p.known == nil && p.tail == nil || p.known != nil && !p.h.index.second[p.way()].Load()
+	return p.known == nil || !p.h.index.second[p.way()].Load()
 }

@@ -68,7 +68,7 @@ func (h *Handler) receive(r *http.Request, from source, set *settings, body *pro
 	if tail != nil {
 		p.source += tailSuffix
 	}
-	if h.index.active() && (tail == nil || !tail.again) {
+	if h.index.active() {
 		p.known = &known{cluster: from.cluster}
 	}
 	defer func() {

@@ -82,10 +82,14 @@ func (h *Handler) identifyTail(r *http.Request, account string, now time.Time) (
 type tailPost struct {
 	of       *tailSource
 	sequence uint64
-	// again: all of it is stored already.
-	again bool
+	// old: the sequence was answered before. A tail that sends it again sends the
+	// same. One that sends something else has gone back, as with a machine that
+	// was restored: that is stored like everything else, and changes no mark.
+	old bool
 	// stored are the chunks of a former try.
 	stored []string
+	// added: something was stored that a former try had not.
+	added bool
 
 	chunks []string // of this try
 	newest time.Time
@@ -121,7 +125,9 @@ func (h *Handler) beginTail(r *http.Request, from source) (*tailPost, error) {
 	switch mark := of.state.Sequence; {
 	case !of.known():
 	case sequence <= mark:
-		p.again = true
+		if p.old = true; sequence == mark {
+			p.stored = of.state.Last
+		}
 	case sequence > mark+1:
 		return p, errTailGap
 	default:
@@ -136,11 +142,15 @@ func (p *tailPost) had(id [32]byte) bool {
 	return n < len(p.stored) && p.stored[n] == chunkName(id)
 }
 
-// next is the state of the source when another chunk is stored.
-func (p *tailPost) next(id [32]byte, now time.Time) tailState {
+// take counts a chunk among those of this try.
+func (p *tailPost) take(id [32]byte) {
 	if len(p.chunks) < maxPartial {
 		p.chunks = append(p.chunks, chunkName(id))
 	}
+}
+
+// next is the state of the source when the chunks up to now are stored.
+func (p *tailPost) next(now time.Time) tailState {
 	next := p.of.state
 	next.LastPost, next.Partial, next.Sequence = now.UTC(), p.chunks, p.sequence-1
 	return next
@@ -149,7 +159,7 @@ func (p *tailPost) next(id [32]byte, now time.Time) tailState {
 // done is the state of the source when all is stored.
 func (p *tailPost) done(now time.Time) tailState {
 	next := p.of.state
-	next.LastPost, next.Partial, next.Sequence = now.UTC(), nil, p.sequence
+	next.LastPost, next.Partial, next.Last, next.Sequence = now.UTC(), nil, p.chunks, p.sequence
 	if !p.newest.IsZero() {
 		next.Newest = p.newest.UTC()
 	}

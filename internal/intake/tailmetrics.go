@@ -12,7 +12,7 @@ func newTailMetrics() tailMetrics {
 	return tailMetrics{
 		posts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "trail_intake_tail_posts_total",
-			Help: "POSTs of tails by result: stored, repeated (all of it was stored before), gap (sequences were left out; refused).",
+			Help: "POSTs of tails by result: stored, repeated (all of it was stored before), behind (something new under an old number), gap (sequences were left out; refused).",
 		}, []string{"result"}),
 		items: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "trail_intake_events_known_total",

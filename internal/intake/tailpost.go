@@ -49,35 +49,46 @@ func (p *post) endTail() error {
 	if err := p.storeTail(true); err != nil {
 		return err
 	}
-	if t.again {
-		p.h.metrics.tails.posts.WithLabelValues("repeated").Inc()
-	} else {
-		p.h.metrics.tails.posts.WithLabelValues("stored").Inc()
+	result := "stored"
+	switch {
+	case t.old && t.added:
+		result = "behind"
+		p.h.o.Log.Error(nil, "A tail has sent something new under an old number: its state was restored, or two tails share one; it is stored",
+			"source", t.of.key.from.String(), "tail", t.of.key.id, "sequence", t.sequence, "stored", t.of.state.Sequence)
+	case t.old:
+		result = "repeated"
 	}
+	p.h.metrics.tails.posts.WithLabelValues(result).Inc()
 	return nil
 }
 
 // storeTail stores the pending chunk, unless a former try has.
 func (p *post) storeTail(last bool) error {
 	t := p.tail
-	stored := t.again || t.hasPending && t.had(t.pending)
-	if stored && t.hasPending {
+	fresh := t.hasPending && !t.had(t.pending)
+	if t.hasPending {
+		t.take(t.pending)
+	}
+	if t.hasPending && !fresh {
 		p.h.metrics.stored(p, true)
 		t.count(p, true)
 		p.reset()
 	}
-	pending := t.hasPending
 	t.hasPending = false
-	if t.again {
+	t.added = t.added || fresh
+	if t.old {
+		if fresh {
+			return p.append(t.pending)
+		}
 		return nil
 	}
-	next := t.next(t.pending, p.received)
+	next := t.next(p.received)
 	if last {
 		next = t.done(p.received)
 	}
 	var err error
 	switch ops := t.of.set(&next); {
-	case pending && !stored:
+	case fresh:
 		err = p.append(t.pending, ops...)
 	case last:
 		err = p.h.o.Spool.Commit(ops...)

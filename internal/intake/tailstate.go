@@ -25,7 +25,7 @@ const (
 	// its tail loses its state.
 	maxTails       = 4096
 	maxTailsOfNode = 16
-	// maxPartial chunks of a body that was cut short are known by the next try.
+	// maxPartial chunks of a body are known by the next try.
 	maxPartial = 256
 	// tailGone is after what silence the index of events does not wait for a tail
 	// any more: its node is gone.
@@ -38,6 +38,8 @@ type tailState struct {
 	Sequence uint64 `json:"sequence"`
 	// Partial are chunks of the next one that are stored.
 	Partial []string `json:"partial,omitempty"`
+	// Last are the chunks of the last one.
+	Last []string `json:"last,omitempty"`
 	// Newest is the newest stageTimestamp of the last POST that had events.
 	Newest   time.Time `json:"newest,omitzero"`
 	LastPost time.Time `json:"lastPost"`
