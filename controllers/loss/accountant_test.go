@@ -86,6 +86,7 @@ type world struct {
 	away    bool
 	events  []record.OwnEvent
 	known   map[string]bool
+	handed  int // events, also those that are known
 	a       *Accountant
 }
 
@@ -181,6 +182,7 @@ func (w *world) Record(_ context.Context, events ...record.OwnEvent) error {
 	if w.away {
 		return errors.New("away")
 	}
+	w.handed += len(events)
 	for _, e := range events {
 		if !w.known[e.ID] {
 			w.events = append(w.events, e)
@@ -250,6 +252,10 @@ func TestAccountant(t *testing.T) {
 	w.look(8)
 	if diff := cmp.Diff([]string{"EventsLost APIServerDropped", "EventsPossiblyLost APIServerProcessChanged"}, w.recorded()); diff != "" {
 		t.Error(diff)
+	}
+	handed := w.handed
+	if w.look(3); w.handed != handed {
+		t.Error("what is recorded is handed over again")
 	}
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(NewMetrics(w.a))

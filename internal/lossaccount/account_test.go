@@ -290,6 +290,19 @@ func TestAccount(t *testing.T) {
 			},
 			want: []string{"VolumeRestored  0"},
 		},
+		"events that vanish after that": {
+			do: func(w *world) {
+				w.receiver.Tail, w.receiver.Accounted = 50, 50
+				w.processed(1000)
+				w.looks(8 * time.Minute)
+				w.receiver.Tail, w.receiver.Accounted = 40, 40
+				w.sent(-10)
+				w.looks(8 * time.Minute)
+				w.sample.Events += 5
+				w.looks(8 * time.Minute)
+			},
+			want: []string{"VolumeRestored  0", "NeverArrived cp-1 5"},
+		},
 		"a source that the receiver has forgotten": {do: func(w *world) {
 			w.processed(1000)
 			w.looks(8 * time.Minute)
