@@ -97,7 +97,7 @@ func childrenCPU(t *testing.T) time.Duration {
 // recordsOf makes a log file of benchBytes, with what differs from record to
 // record in real ones.
 func recordsOf(n int) []byte {
-	r := rand.New(rand.NewPCG(uint64(n), 1)) //nolint:gosec // the same files in each run
+	r := rand.New(rand.NewPCG(uint64(n), 1))
 	id := func() string {
 		var u uuid.UUID
 		for i := range u {
