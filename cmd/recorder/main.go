@@ -48,7 +48,7 @@ func tailCommand() *cobra.Command {
 	f.StringVar(&o.StateDir, "state-dir", "/var/lib/trail-tail", "folder that outlives the program")
 	f.StringVar(&o.ReceiverDir, "receiver-dir", "/var/run/trail-receiver", "folder with url, account, ca.crt and token of the receiver")
 	f.StringVar(&o.APIServer, "apiserver", os.Getenv("NODE_NAME"), "name of the node that the API server runs on (default: the variable NODE_NAME)")
-	f.BoolVar(&o.Backfill, "backfill", false, "begin with the oldest file, if there is no state yet; without, with what is not older than half an hour")
+	f.BoolVar(&o.Backfill, "backfill", false, "begin with the oldest file, if there is no state yet; without, with what is written from then on")
 	f.StringVar(&listen, "metrics-listen", "127.0.0.1:8080", "address of /metrics, /healthz and /readyz")
 	return c
 }

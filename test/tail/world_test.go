@@ -75,7 +75,11 @@ func newWorld(t *testing.T, webhook bool) *world {
 		// The last of two flags counts: files of one megabyte, all of them kept.
 		o.ExtraArgs = []string{"--audit-log-maxsize=1", "--audit-log-maxbackup=10000", "--audit-log-compress"}
 	}))
-	w.newTail(w.token())
+	if webhook {
+		w.newTail(w.token())
+	} else {
+		w.newTail(w.token(), "--backfill")
+	}
 	return w
 }
 

@@ -33,7 +33,7 @@ func (t *Tail) deliver(ctx context.Context) error {
 	switch {
 	case size <= int64(len(t.w.data)):
 		t.body = appendList(t.body[:0], t.w.data[:size])
-		post.length = int64(len(t.body))
+		post.length, post.held = int64(len(t.body)), true
 		post.open = func() (io.Reader, error) { return bytes.NewReader(t.body), nil }
 	case size <= batchSize:
 		return t.truncated()
@@ -95,7 +95,7 @@ func (t *Tail) post(ctx context.Context, b body) error {
 			continue
 		}
 		t.fail(a.err)
-		if b.length > int64(cap(t.w.data)+edge) { // it is not held
+		if !b.held {
 			if err := t.w.unchanged(); err != nil {
 				return err
 			}

@@ -1,19 +1,10 @@
 package tail
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"slices"
-	"time"
-
-	"github.com/google/uuid"
 )
-
-// recent is how old the first event of a file may be with which a tail without
-// a state begins. It is less than the receiver's memory of what the webhook has
-// sent, so that nothing is recorded twice.
-const recent = 30 * time.Minute
 
 // open opens the file that the state means, and reports whether there is one.
 func (t *Tail) open() (bool, error) {
@@ -38,10 +29,10 @@ func (t *Tail) open() (bool, error) {
 	}
 	for i := range files {
 		if !slices.Contains(t.state.Read, files[i].base) {
-			return t.begin(files[i].name(), files[i].base)
+			return t.read(files[i].name(), files[i].base)
 		}
 	}
-	ok, err := t.begin(t.folder.active, "")
+	ok, err := t.read(t.folder.active, "")
 	if err != nil {
 		return false, err
 	}
@@ -63,9 +54,9 @@ func (t *Tail) open() (bool, error) {
 	return ok, err
 }
 
-// begin opens a file at its beginning. One that is gone again is looked for in
+// read opens a file at its beginning. One that is gone again is looked for in
 // the next step.
-func (t *Tail) begin(name, base string) (bool, error) {
+func (t *Tail) read(name, base string) (bool, error) {
 	l, err := openFile(t.folder.path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -73,10 +64,10 @@ func (t *Tail) begin(name, base string) (bool, error) {
 	if err != nil {
 		return false, permission(err)
 	}
-	return t.read(l, base, 0)
+	return t.readFrom(l, base, 0)
 }
 
-func (t *Tail) read(l *logFile, base string, offset int64) (bool, error) {
+func (t *Tail) readFrom(l *logFile, base string, offset int64) (bool, error) {
 	w, err := newWindow(l, offset)
 	if err != nil {
 		l.close()
@@ -116,7 +107,7 @@ func (t *Tail) find(files []rotated) (bool, error) {
 		if i == 0 {
 			f.base = ""
 		}
-		return t.read(l, f.base, t.state.Offset)
+		return t.readFrom(l, f.base, t.state.Offset)
 	}
 	// Between the list and the look at the active file it may have been rotated.
 	again, err := t.folder.list()
@@ -222,117 +213,4 @@ func (t *Tail) rotatedName(files []rotated) string {
 		}
 	}
 	return ""
-}
-
-// begin returns the state of a tail that had none.
-func (f folder) begin(backfill bool, now time.Time) (*state, error) {
-	if backfill {
-		return &state{Version: stateVersion, Source: uuid.NewString()}, nil
-	}
-	for {
-		files, err := f.list()
-		if err != nil {
-			return nil, permission(err)
-		}
-		st, err := f.beginAfter(files, now)
-		if err != nil {
-			return nil, err
-		}
-		again, err := f.list()
-		if err != nil {
-			return nil, permission(err)
-		}
-		if slices.EqualFunc(files, again, sameName) {
-			return st, nil
-		}
-	}
-}
-
-func sameName(a, b rotated) bool { return a.base == b.base && a.plain == b.plain }
-
-// beginAfter leaves out what is not recent.
-func (f folder) beginAfter(files []rotated, now time.Time) (*state, error) {
-	st := &state{Version: stateVersion, Source: uuid.NewString()}
-	for _, r := range files {
-		young, err := f.young(r.name(), now)
-		if young || err != nil {
-			return st, err
-		}
-		st.Read = append(st.Read, r.base)
-	}
-	young, err := f.young(f.active, now)
-	if young || err != nil {
-		return st, err
-	}
-	l, err := openFile(f.path(f.active))
-	if errors.Is(err, fs.ErrNotExist) {
-		return st, nil
-	}
-	if err != nil {
-		return nil, permission(err)
-	}
-	defer l.close()
-	end, err := l.lastLine()
-	if err != nil || end == 0 {
-		return st, err
-	}
-	head, before, ok, err := l.edges(end)
-	if err == nil && !ok {
-		err = errTruncated
-	}
-	st.Offset, st.To, st.Mark = end, end, newMark(head, before)
-	return st, err
-}
-
-// young reports whether the first event of a file is recent.
-func (f folder) young(name string, now time.Time) (bool, error) {
-	l, err := openFile(f.path(name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, permission(err)
-	}
-	defer l.close()
-	b := make([]byte, batchSize)
-	r, err := l.from(0)
-	n := 0
-	if err == nil {
-		n, err = readFull(r, b)
-	}
-	if err != nil && !errors.Is(err, errDamaged) {
-		return false, err
-	}
-	line, _, _ := bytes.Cut(b[:n], []byte{'\n'})
-	// The last one is the event's own: bodies stand before it, and annotations
-	// have their quotes escaped.
-	const member = `"stageTimestamp":"`
-	i := bytes.LastIndex(line, []byte(member))
-	if i < 0 {
-		return false, nil
-	}
-	value, _, _ := bytes.Cut(line[i+len(member):], []byte{'"'})
-	at, err := time.Parse(time.RFC3339Nano, string(value))
-	return err == nil && now.Sub(at) < recent, nil
-}
-
-// lastLine returns the offset behind the last complete line of a plain file.
-func (l *logFile) lastLine() (int64, error) {
-	info, err := l.f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	b := make([]byte, 64<<10)
-	for end := info.Size(); end > 0; {
-		begin := max(0, end-int64(len(b)))
-		n, err := l.f.ReadAt(b[:end-begin], begin)
-		if int64(n) < end-begin {
-			return 0, errors.Join(err, errTruncated)
-		}
-		if i := bytes.LastIndexByte(b[:n], '\n'); i >= 0 {
-			return begin + int64(i) + 1, nil
-		}
-		end = begin
-	}
-	return 0, nil
 }

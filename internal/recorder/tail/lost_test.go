@@ -1,14 +1,12 @@
 package tail
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestCopyTruncate: what somebody cuts off is counted, and the tail goes on.
@@ -304,54 +302,65 @@ func TestLongLine(t *testing.T) {
 	}
 }
 
-// TestBegin: a tail without a state leaves out what the webhook has sent long ago.
+// TestBegin: a tail without a state begins with what is written when it is let
+// in: before that the receiver does not know what the webhook has brought.
 func TestBegin(t *testing.T) {
-	event := func(age time.Duration) string {
-		return `{"kind":"Event","annotations":{"a":"b"},"requestObject":{"stageTimestamp":"2099-01-01T00:00:00Z"},"stageTimestamp":"` +
-			time.Now().Add(-age).UTC().Format(time.RFC3339Nano) + `","annotations":{}}`
-	}
-	const rotatedName = "audit-2026-11-21T09-00-00.000.log"
-	old, young := event(2*time.Hour), event(time.Minute)
+	const old = whole1 + "\n"
 	for name, tc := range map[string]struct {
 		rotated, active string
 		backfill        bool
-		want            []string
+		want            int // old lines
 	}{
-		"no log":              {"", "", false, nil},
-		"a young log":         {"", young + "\n", false, []string{young}},
-		"an old log":          {"", old + "\n" + young + "\n", false, nil},
-		"an old log, all":     {old + "\n", old + "\n" + young + "\n", true, []string{old, old, young}},
-		"a young active file": {old + "\n", young + "\n", false, []string{young}},
-		"all young":           {young + "\n", young + "\n", false, []string{young, young}},
-		"a line half written": {"", old + "\n" + young[:20], false, nil},
-		"no events":           {"", "nothing\n", false, nil},
+		"no log":              {"", "", false, 0},
+		"an old log":          {"", old + old, false, 0},
+		"all of an old log":   {"", old + old, true, 2},
+		"rotated files":       {old, old, false, 0},
+		"all rotated files":   {old, old, true, 2},
+		"a line half written": {"", old + whole1[:20], false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			logs := t.TempDir()
 			w := newWriter(t, logs)
 			if tc.rotated != "" {
-				w.must(os.WriteFile(w.path(rotatedName), []byte(tc.rotated), 0o600))
+				w.must(os.WriteFile(w.path("audit-2026-11-21T09-00-00.000.log"), []byte(tc.rotated), 0o600))
+			}
+			put := func(s string) {
+				t.Helper()
+				f, err := os.OpenFile(w.path("audit.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+				w.must(err)
+				_, err = f.WriteString(s)
+				w.must(err)
+				w.must(f.Close())
 			}
 			if tc.active != "" {
-				w.must(os.WriteFile(w.path("audit.log"), []byte(tc.active), 0o600))
+				put(tc.active)
 			}
 			p := newPlace(logs, t.TempDir(), newInbox(t))
 			p.backfill = tc.backfill
-			w.must(p.start())
-			defer p.crash()
-			p.drain(t)
-			wantLines(t, p.in.lines, tc.want)
-			f, err := os.OpenFile(w.path("audit.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-			w.must(err)
-			more := young + "\n" + old + "\n"
-			if !bytes.HasSuffix([]byte(tc.active), []byte("\n")) && tc.active != "" {
-				more = young[20:] + "\n" + old + "\n"
+			tries := 0
+			p.in.answers = func() int {
+				if tries++; tries < 4 && !tc.backfill {
+					if strings.HasSuffix(tc.active, "\n") {
+						put(old) // while it is not let in
+					}
+					return http.StatusUnauthorized
+				}
+				return http.StatusOK
 			}
-			_, err = f.WriteString(more)
-			w.must(err)
-			w.must(f.Close())
+			w.must(p.start())
+			defer func() { p.crash() }()
 			p.drain(t)
-			wantLines(t, p.in.lines, append(tc.want, young, old))
+			wantLines(t, p.in.lines, slices.Repeat([]string{whole1}, tc.want))
+			first := w.event(1)
+			rest := first
+			if !strings.HasSuffix(tc.active, "\n") && tc.active != "" {
+				first, rest = whole1, whole1[20:]
+			}
+			put(rest + "\n" + old)
+			p.crash()
+			w.must(p.start())
+			p.drain(t)
+			wantLines(t, p.in.lines, append(slices.Repeat([]string{whole1}, tc.want), first, whole1))
 		})
 	}
 }

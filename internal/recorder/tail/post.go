@@ -48,6 +48,7 @@ type sender struct {
 // body is one that can be read several times.
 type body struct {
 	length int64
+	held   bool // in memory
 	open   func() (io.Reader, error)
 }
 

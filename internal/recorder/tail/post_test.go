@@ -44,7 +44,7 @@ func put(t *testing.T, dir string, files map[string]string) {
 }
 
 func textBody(s string) body {
-	return body{int64(len(s)), func() (io.Reader, error) { return strings.NewReader(s), nil }}
+	return body{int64(len(s)), true, func() (io.Reader, error) { return strings.NewReader(s), nil }}
 }
 
 func TestPost(t *testing.T) {
@@ -182,7 +182,7 @@ func TestRun(t *testing.T) {
 	w := newWriter(t, logs)
 	options := Options{
 		Path: filepath.Join(logs, "audit.log"), StateDir: states, ReceiverDir: dir, APIServer: "node-1",
-		Interval: 10 * time.Millisecond, Clock: clock.RealClock{}, Log: logr.Discard(),
+		Interval: 10 * time.Millisecond, Clock: clock.RealClock{}, Log: logr.Discard(), Backfill: true,
 	}
 	for range 2 { // again, with the same state
 		tail, err := New(options)

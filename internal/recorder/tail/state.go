@@ -29,6 +29,8 @@ type state struct {
 	// Source is drawn when the state is made. It stands for this log.
 	Source   string `json:"source"`
 	Sequence int64  `json:"sequence"`
+	// Begun is false until the tail knows where in the log it begins.
+	Begun bool `json:"begun"`
 
 	Offset int64 `json:"offset"`
 	To     int64 `json:"to"`
@@ -44,7 +46,7 @@ type state struct {
 
 func (s *state) underWay() bool { return s.To > s.Offset }
 
-// with returns a copy that can be changed.
+// clone returns a copy that can be changed.
 func (s *state) clone() *state {
 	c := *s
 	c.Read, c.Waiting = slices.Clone(s.Read), slices.Clone(s.Waiting)

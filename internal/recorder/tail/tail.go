@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
@@ -39,7 +40,8 @@ type Options struct {
 	// APIServer is the name of the node. It stands in the path of the POSTs.
 	APIServer string
 	// Backfill makes a tail without a state begin with the oldest file that is
-	// there. Otherwise it begins with what is not older than half an hour.
+	// there. Otherwise it begins with what is written when the receiver has let it
+	// in.
 	Backfill bool
 	// Interval is by default DefaultInterval.
 	Interval time.Duration
@@ -99,14 +101,11 @@ func New(o Options) (*Tail, error) {
 		return nil, errors.Join(err, store.close())
 	}
 	if t.state == nil {
-		t.state, err = t.folder.begin(o.Backfill, o.Clock.Now())
-		if err == nil {
-			err = store.save(t.state)
-		}
-		if err != nil {
+		t.state = &state{Version: stateVersion, Source: uuid.NewString(), Begun: o.Backfill}
+		if err := store.save(t.state); err != nil {
 			return nil, errors.Join(err, store.close())
 		}
-		o.Log.Info("Began a new state", "source", t.state.Source, "offset", t.state.Offset, "filesLeftOut", len(t.state.Read))
+		o.Log.Info("Made a new state", "source", t.state.Source, "backfill", o.Backfill)
 	}
 	t.metrics.sequence.Set(float64(t.state.Sequence))
 	return t, nil
@@ -154,6 +153,9 @@ func (t *Tail) Run(ctx context.Context) error {
 // step does one thing, and returns how long there is nothing more to do. What
 // it has not finished the next step begins anew.
 func (t *Tail) step(ctx context.Context) (time.Duration, error) {
+	if !t.state.Begun {
+		return 0, t.begin(ctx)
+	}
 	if t.o.Clock.Since(t.surveyed) >= t.o.Interval {
 		if _, err := t.survey(); err != nil {
 			return 0, err

@@ -256,7 +256,9 @@ func (in *inbox) post(_ context.Context, source string, sequence int64, b body) 
 		}
 	default:
 		in.marks[source], in.sums[key] = sequence, sha256.Sum256(raw)
-		in.store(raw)
+		if sequence > 1 || string(raw) != listBegin+listEnd { // else a tail asks whether it is let in
+			in.store(raw)
+		}
 	}
 	if how == 1 {
 		return answer{err: errAway}
