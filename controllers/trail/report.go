@@ -82,6 +82,7 @@ func lasting(r *manifests.ReceiverReport) manifests.ReceiverReport {
 		state := *r.Receiver
 		state.Generation = min(state.Generation, 1)
 		state.Quarantined, state.Damaged = min(state.Quarantined, 1), min(state.Damaged, 1)
+		state.ExpiredFiles, state.AbandonedFiles = min(state.ExpiredFiles, 1), min(state.AbandonedFiles, 1)
 		state.Sources = nil
 		for _, from := range r.Receiver.Sources {
 			state.Sources = append(state.Sources, manifests.ReceiverStateSource{APIServer: from.APIServer, Certificates: known(from.Certificates)})

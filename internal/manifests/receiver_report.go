@@ -54,6 +54,10 @@ type ReceiverState struct {
 	Damaged     int64                 `json:"damaged,omitempty"`
 	Quarantined int64                 `json:"quarantined,omitempty"`
 	Sources     []ReceiverStateSource `json:"sources,omitempty"`
+	// ExpiredFiles and AbandonedFiles are log files that `kubectl trail redeliver` can
+	// still save.
+	ExpiredFiles   int `json:"expiredFiles,omitempty"`
+	AbandonedFiles int `json:"abandonedFiles,omitempty"`
 	// Forward is nil when bodies are not forwarded.
 	Forward *ReceiverStateForward `json:"forward,omitempty"`
 }
@@ -109,6 +113,9 @@ func StateOf(s *receiverstatus.Status, apiServers []string) *ReceiverState {
 	state := &ReceiverState{
 		Started: second(s.Started), Generation: s.Generation, ConfigError: bounded(s.ConfigError, maxError),
 		Full: s.Spool.Full, Damaged: s.Spool.Damaged, Quarantined: s.Intake.Quarantined,
+	}
+	if k := s.Kept; k != nil {
+		state.ExpiredFiles, state.AbandonedFiles = k.ExpiredFiles, k.AbandonedFiles
 	}
 	rank := func(s receiverstatus.Source) int {
 		if slices.Contains(apiServers, s.APIServer) {

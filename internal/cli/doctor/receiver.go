@@ -136,7 +136,13 @@ func (d *doctor) state() []Finding {
 		add(Warning, logs, "%s of its spool could not be read back, and were recorded as lost", plural(int(s.Damaged), "chunk"))
 	}
 	if s.Quarantined > 0 {
-		add(Warning, logs, "%s could not be recorded and are in quarantine", plural(int(s.Quarantined), "event"))
+		add(Warning, "see which with `kubectl trail quarantine list`", "%s could not be recorded and are in quarantine", plural(int(s.Quarantined), "event"))
+	}
+	if s.ExpiredFiles > 0 {
+		add(Warning, "mend the bucket, then `kubectl trail redeliver --list` shows what can be delivered still", "trails have given up %s over their quota that it still has", plural(s.ExpiredFiles, "file"))
+	}
+	if s.AbandonedFiles > 0 {
+		add(Warning, "save them with `kubectl trail redeliver --all --to-dir DIR`", "trails that were deleted have left %s undelivered, kept for 30 days", plural(s.AbandonedFiles, "file"))
 	}
 	if count(findings, Problem) == 0 {
 		findings = append([]Finding{{

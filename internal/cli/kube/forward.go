@@ -15,10 +15,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 // Forward leads to a port of a pod by way of the API server, as kubectl
@@ -51,13 +51,13 @@ func (c *chosen) Forward(namespace, pod string, port int) (*Forward, error) {
 	if err != nil {
 		return nil, explainConfig(err)
 	}
-	old := spdy.NewDialer(upgrader, &http.Client{Transport: transport}, http.MethodPost, &u)
-	websocket, err := portforward.NewSPDYOverWebsocketDialer(&u, config)
+	old := spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, http.MethodPost, &u)
+	websocket, err := portforward.NewSPDYOverWebsocketDialerForStreaming(&u, config)
 	if err != nil {
 		return nil, explainConfig(err)
 	}
 	return &Forward{
-		to: portforward.NewFallbackDialer(websocket, old, func(err error) bool {
+		to: portforward.NewFallbackDialerForStreaming(websocket, old, func(err error) bool {
 			return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
 		}),
 		target: fmt.Sprintf("port %d of the pod %s in namespace %q", port, pod, namespace), port: port,

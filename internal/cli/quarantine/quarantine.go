@@ -77,8 +77,12 @@ func NewCommand(cluster kube.Cluster, streams genericiooptions.IOStreams, c cloc
 	cmd := &cobra.Command{
 		Use: "quarantine", Short: "Show and replay what could not become a record", Long: long, Example: example,
 		Args: func(_ *cobra.Command, args []string) error {
-			return fmt.Errorf("quarantine takes list, show or replay, not %q", strings.Join(args, " "))
+			if len(args) > 0 {
+				return fmt.Errorf("quarantine takes list, show or replay, not %q", strings.Join(args, " "))
+			}
+			return nil
 		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o.AddFlags(cmd, cluster)
