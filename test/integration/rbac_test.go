@@ -34,7 +34,7 @@ func TestManagerWritesOnlyWhatIsItsOwn(t *testing.T) {
 	}
 	for name, ours := range map[string]bool{
 		manifests.InstallationName: true, manifests.DigestKeysName: true, manifests.CertificatesName: true, manifests.AuditName: true,
-		"kube-root-ca.crt": false,
+		manifests.LossAccountName: true, "kube-root-ca.crt": false,
 	} {
 		may(t, "configmaps", name, "get", ours)
 		may(t, "configmaps", name, "patch", ours)

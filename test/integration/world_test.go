@@ -48,6 +48,8 @@ type world struct {
 	receiver string               // host:port
 	metrics  *prometheus.Registry // of the receiver
 	stop     func()               // ends the manager
+	// change alters the options of managers that are started later; may be nil.
+	change func(*controllers.Options)
 }
 
 // newWorld starts all of it. organization may be empty.
@@ -117,10 +119,14 @@ func (w *world) startManagerWith(config string) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	mgr, err := controllers.NewManager(ctx, cfg, controllers.Options{
+	o := controllers.Options{
 		Config: c, Open: minio.NewManaged, PollReceiver: 200 * time.Millisecond, Metrics: prometheus.NewRegistry(),
 		ProbeInterval: 2 * time.Second, ProbeLag: 5 * time.Second,
-	})
+	}
+	if w.change != nil {
+		w.change(&o)
+	}
+	mgr, err := controllers.NewManager(ctx, cfg, o)
 	if err != nil {
 		cancel()
 		t.Fatal(err)
