@@ -146,6 +146,7 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	for _, r := range []manager.Runnable{
 		made.Publisher,
 		&installation.Forward{Client: mgr.GetClient(), Config: o.Config, Publisher: made.Publisher},
+		&installation.Tail{API: resources.RESTClient(), Config: o.Config, Publisher: made.Publisher, Clock: o.Clock},
 		&probe.Prober{Config: cfg, Namespace: o.Config.Namespace, Interval: o.ProbeInterval},
 	} {
 		if err := mgr.Add(r); err != nil {
