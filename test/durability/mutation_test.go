@@ -22,7 +22,7 @@ func TestProtectionsAreProven(t *testing.T) {
 		"upload-confirm": "TestHostileStore",
 	} {
 		t.Run(mutation, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(test, "/", "$/^")+"$", "-test.timeout=100s")
+			cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(test, "/", "$/^")+"$", "-test.timeout=5m")
 			cmd.Env = append(os.Environ(), failpoint.MutationEnv+"="+mutation, binaryEnv+"="+binary)
 			out, _ := cmd.CombinedOutput()
 			if !strings.Contains(string(out), "--- FAIL: "+test) {
