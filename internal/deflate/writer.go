@@ -21,6 +21,9 @@ const (
 	blocksServed = 15
 	// servedFrom is from which size of the file on, in bytes.
 	servedFrom = 4 * blockSize
+	// flushSize is how much goes to the file at once: a system call for each block
+	// would cost as much as what it writes.
+	flushSize = 128 << 10
 	// window is how far back deflate can refer.
 	window = 32 << 10
 )
@@ -106,8 +109,10 @@ func (w *Writer) block(final bool) {
 		w.out.bytes = binary.LittleEndian.AppendUint32(w.out.bytes, w.crc)
 		w.out.bytes = binary.LittleEndian.AppendUint32(w.out.bytes, w.size)
 	}
-	_, w.err = w.to.Write(w.out.bytes)
-	w.out.bytes = w.out.bytes[:0]
+	if len(w.out.bytes) >= flushSize || final {
+		_, w.err = w.to.Write(w.out.bytes)
+		w.out.bytes = w.out.bytes[:0]
+	}
 
 	keep := min(len(w.buf), window)
 	w.find.moved(len(w.buf) - keep)

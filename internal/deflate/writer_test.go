@@ -175,7 +175,9 @@ func TestErrors(t *testing.T) {
 		t.Error("a Writer without a file took something")
 	}
 	w.Reset(broken{})
-	if _, err := w.Write(make([]byte, blockSize)); !errors.Is(err, errBroken) {
+	random := make([]byte, flushSize+blockSize)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(random)
+	if _, err := w.Write(random); !errors.Is(err, errBroken) {
 		t.Errorf("Write: %v", err)
 	}
 	if err := w.Close(); !errors.Is(err, errBroken) {

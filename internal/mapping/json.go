@@ -2,6 +2,7 @@ package mapping
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
@@ -13,10 +14,45 @@ const hexDigits = "0123456789abcdef"
 // U+FFFD; the Unicode line separators are escaped, so that a record is one
 // line for every reader.
 func appendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	start := 0
 	b := unsafe.Slice(unsafe.StringData(s), len(s))
-	for i := 0; i < len(s); {
+	dst = slices.Grow(dst, len(s)+10)
+	dst = append(dst, '"')
+	// Most strings are plain: up to there they are copied as they are checked.
+	out, at, i := dst[:cap(dst)], len(dst), 0
+	for ; i+8 <= len(b); i, at = i+8, at+8 {
+		w := binary.LittleEndian.Uint64(b[i:])
+		if special(w) != 0 {
+			return appendRest(out[:at], s, i)
+		}
+		binary.LittleEndian.PutUint64(out[at:], w)
+	}
+	switch left := len(b) - i; {
+	case left == 0:
+	case i > 0: // the last 8 bytes, of which some were copied
+		w := binary.LittleEndian.Uint64(b[len(b)-8:])
+		if special(w) != 0 {
+			return appendRest(out[:at], s, i)
+		}
+		at += left
+		binary.LittleEndian.PutUint64(out[at-8:], w)
+	default:
+		for _, c := range b {
+			if c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+				return appendRest(out[:at], s, i)
+			}
+			out[at] = c
+			at, i = at+1, i+1
+		}
+	}
+	out[at] = '"'
+	return out[:at+1]
+}
+
+// appendRest appends what is left of a string from the i-th byte on, and the quote.
+func appendRest(dst []byte, s string, i int) []byte {
+	b := unsafe.Slice(unsafe.StringData(s), len(s))
+	start := i
+	for i < len(s) {
 		for i+8 <= len(b) && special(binary.LittleEndian.Uint64(b[i:])) == 0 {
 			i += 8
 		}
