@@ -170,8 +170,13 @@ var harms = map[string]struct {
 	"no trail":   {func(w *world) { w.trails = nil }, Warning, linkTrails, "there is no trail", "docs/kinds/trail.md"},
 	"bad bucket": {trouble("bucket", v1alpha1.ConditionBucketReady, v1alpha1.ReasonAccessDenied, metav1.ConditionFalse), Problem, linkTrails, "shop/bucket: BucketReady is False (AccessDenied): The bucket may not be used with the credentials in the Secret bucket.", "kubectl trail status bucket -n shop"},
 	"delivery":   {trouble("late", v1alpha1.ConditionDelivering, v1alpha1.ReasonClockSkew, metav1.ConditionFalse), Problem, linkTrails, "Delivering is False (ClockSkew)", "status late"},
-	"digests":    {trouble("digest", v1alpha1.ConditionDigestsCurrent, v1alpha1.ReasonDigestLate, metav1.ConditionFalse), Problem, linkTrails, "DigestsCurrent is False (DigestLate)", "status digest"},
-	"unknown":    {trouble("away", v1alpha1.ConditionReceiving, v1alpha1.ReasonReceiverUnreachable, metav1.ConditionUnknown), Warning, linkTrails, "Receiving is Unknown (ReceiverUnreachable)", "status away"},
+	"lost": {func(w *world) {
+		t := clitest.Trail("shop", "lost")
+		t.Status.Conditions = append(t.Status.Conditions, clitest.Condition(v1alpha1.ConditionNoLoss, metav1.ConditionFalse, v1alpha1.ReasonEventsLost, "The API servers lost 5 events."))
+		w.trails = append(w.trails, t)
+	}, Warning, linkTrails, "NoLoss is False (EventsLost)", "status lost"},
+	"digests": {trouble("digest", v1alpha1.ConditionDigestsCurrent, v1alpha1.ReasonDigestLate, metav1.ConditionFalse), Problem, linkTrails, "DigestsCurrent is False (DigestLate)", "status digest"},
+	"unknown": {trouble("away", v1alpha1.ConditionReceiving, v1alpha1.ReasonReceiverUnreachable, metav1.ConditionUnknown), Warning, linkTrails, "Receiving is Unknown (ReceiverUnreachable)", "status away"},
 	"overlooked": {func(w *world) {
 		t := clitest.Trail("shop", "fresh")
 		t.Status = v1alpha1.TrailStatus{}

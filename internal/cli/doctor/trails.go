@@ -144,6 +144,10 @@ func (d *doctor) count(c *census, t *v1alpha1.Trail) {
 	if t.Spec.Suspend {
 		c.suspended++
 	}
+	// It records all the same, and speaks of it until somebody acknowledges.
+	if lost := meta.FindStatusCondition(t.Status.Conditions, v1alpha1.ConditionNoLoss); lost != nil && lost.Status == metav1.ConditionFalse {
+		d.trail(c, Warning, t, fmt.Sprintf("%s is %s (%s): %s", lost.Type, lost.Status, lost.Reason, strings.ReplaceAll(lost.Message, "\n", " ")))
+	}
 	bad := d.conditions(t)
 	if len(bad) == 0 {
 		receiving := meta.FindStatusCondition(t.Status.Conditions, v1alpha1.ConditionReceiving)
