@@ -164,7 +164,7 @@ func (b *bench) delivers(dir string) {
 
 func pack(t *testing.T, dir, name string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil { //nolint:gosec // testdata
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.Create(name)

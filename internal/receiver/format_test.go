@@ -58,7 +58,11 @@ func TestVolumeOfANewerReceiver(t *testing.T) {
 				}
 			}
 			s := open()
-			defer s.Close()
+			defer func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
 			want := tc.format
 			if want == "" {
 				want = "1"
