@@ -21,7 +21,7 @@ import (
 // an answer has its time.
 const idsAtOnce = 50
 
-// ErrNotKept: nothing is kept under the ID, or no more.
+// ErrNotKept is returned when nothing is kept under the ID, or no more.
 var ErrNotKept = errors.New("nothing is kept under this ID, or no more")
 
 var errKept = errors.New("the receiver's answer is not a list of what it keeps: plugin and receiver must be of the same version")

@@ -74,10 +74,12 @@ func kubelet(t *testing.T, refuse string) *httptest.Server {
 // restGetter is a configuration and nothing else.
 type restGetter struct{ *rest.Config }
 
-func (g restGetter) ToRESTConfig() (*rest.Config, error)                          { return g.Config, nil }
+func (g restGetter) ToRESTConfig() (*rest.Config, error) { return g.Config, nil }
+
 func (restGetter) ToDiscoveryClient() (discovery.CachedDiscoveryInterface, error) { return nil, nil }
-func (restGetter) ToRESTMapper() (meta.RESTMapper, error)                         { return nil, nil }
-func (restGetter) ToRawKubeConfigLoader() clientcmd.ClientConfig                  { return nil }
+
+func (restGetter) ToRESTMapper() (meta.RESTMapper, error)        { return nil, nil }
+func (restGetter) ToRawKubeConfigLoader() clientcmd.ClientConfig { return nil }
 
 func forwardTo(t *testing.T, address, namespace string) *Forward {
 	t.Helper()

@@ -82,7 +82,7 @@ func NewCommand(cluster kube.Cluster, streams genericiooptions.IOStreams, c cloc
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o.AddFlags(cmd, cluster)
@@ -245,9 +245,17 @@ func (o *options) show(ctx context.Context, c *receiverclient.Client, id string)
 	}
 	t := table.Table{}
 	for _, row := range [][2]string{
-		{"ID", k.ID}, {"Since", k.Time.UTC().Format("2006-01-02T15:04:05Z")}, {"Until", until(k)}, {"Source", k.Source}, {"Trail", k.Trail},
-		{"Reason", k.Reason}, {"Size", strconv.FormatInt(k.Bytes, 10) + " bytes"}, {"SHA-256", k.SHA256}, {"Key", k.Key},
-		{"Replay", replayCell(k).Text}, {"Masked copy", k.Copy},
+		{"ID", k.ID},
+		{"Since", k.Time.UTC().Format("2006-01-02T15:04:05Z")},
+		{"Until", until(k)},
+		{"Source", k.Source},
+		{"Trail", k.Trail},
+		{"Reason", k.Reason},
+		{"Size", strconv.FormatInt(k.Bytes, 10) + " bytes"},
+		{"SHA-256", k.SHA256},
+		{"Key", k.Key},
+		{"Replay", replayCell(k).Text},
+		{"Masked copy", k.Copy},
 	} {
 		if row[1] != "" {
 			t.Rows = append(t.Rows, []table.Cell{table.Text(row[0]), table.Text(row[1])})

@@ -33,7 +33,7 @@ func (o *options) save(ctx context.Context, c *receiverclient.Client, files []re
 	if err != nil {
 		return fmt.Errorf("open the folder: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	var list []receiverstatus.KeptOutcome
 	for i := range files {
 		k := &files[i]
