@@ -165,8 +165,20 @@ func (e *ensurer) identity(ctx context.Context) error {
 // describe writes down what the configuration says now.
 func (e *ensurer) describe(ctx context.Context) error {
 	return e.client.Apply(ctx, manifests.Installation(e.config.Namespace, e.in.Installation, manifests.Described{
-		ReceiverURL: "https://" + e.receiver.APIServerAddress, Manager: e.username, ClusterIP: e.in.ClusterIP,
+		ReceiverURL: "https://" + e.receiver.APIServerAddress, Manager: e.username, ClusterIP: e.in.ClusterIP, TailSince: e.tailSince(),
 	}), client.FieldOwner(manifests.FieldOwner), client.ForceOwnership)
+}
+
+// tailSince is when tails were switched on: what they have noted before is of no
+// use, since the receiver has forgotten what the webhook brought meanwhile.
+func (e *ensurer) tailSince() string {
+	switch before := e.kept[manifests.InstallationTailSince]; {
+	case !e.config.Intake.Tail.Enabled:
+		return ""
+	case before != "":
+		return before
+	}
+	return e.clock.Now().UTC().Format(time.RFC3339)
 }
 
 // secret reads a Secret, or creates the one that fresh makes.

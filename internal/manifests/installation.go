@@ -18,6 +18,7 @@ const (
 	InstallationReceiverURL  = "receiverURL" // https://host:port as API servers reach it
 	InstallationManager      = "manager"     // user name of the manager, to whom tenants grant access
 	InstallationClusterIP    = "clusterIP"   // of the receiver's Service, which gets it again when it is made anew
+	InstallationTailSince    = "tailSince"   // when tails were switched on; absent while they are off
 )
 
 // Identity builds the ConfigMap that keeps what is drawn once: the UID of the
@@ -34,6 +35,7 @@ type Described struct {
 	ReceiverURL string // https://host:port as API servers reach it
 	Manager     string // user name of the manager
 	ClusterIP   string // of the receiver's Service; empty when somebody else runs the receiver
+	TailSince   string // when tails were switched on; empty while they are off
 }
 
 // Installation builds the rest of the same ConfigMap: what the configuration
@@ -45,6 +47,9 @@ func Installation(namespace string, in receiverconfig.Installation, d Described)
 	})
 	if d.ClusterIP != "" {
 		cm.WithData(map[string]string{InstallationClusterIP: d.ClusterIP})
+	}
+	if d.TailSince != "" {
+		cm.WithData(map[string]string{InstallationTailSince: d.TailSince})
 	}
 	return cm
 }

@@ -100,7 +100,7 @@ func TestObjects(t *testing.T) {
 	key := record.PublishedKey{Fingerprint: "ff", SHA256: "aa", Value: []byte("der"), ValidityStart: "2026-01-02T03:04:05Z"}
 	for name, o := range map[string]any{
 		"identity":      Identity("trail", installed.UID, installed.Account),
-		"installation":  Installation("trail", installed, Described{"https://receiver:8443", "system:serviceaccount:trail:manager", "10.0.0.9"}),
+		"installation":  Installation("trail", installed, Described{"https://receiver:8443", "system:serviceaccount:trail:manager", "10.0.0.9", "2026-11-21T10:00:00Z"}),
 		"certificate":   Certificate("trail", APIServerCertName("cp-1"), []byte("ca"), pki.KeyPair{Cert: []byte("cert"), Key: []byte("key")}),
 		"signing-key":   SigningKey("trail", []byte("pem")),
 		"digest-keys":   DigestKeys("trail", []record.PublishedKey{key}),

@@ -69,6 +69,7 @@ func TestTail(t *testing.T) {
 		tail.FileToken:   receiverconfig.TailAudience,
 		tail.FileURL:     manifests.InstallationName + "/" + manifests.InstallationReceiverURL,
 		tail.FileAccount: manifests.InstallationName + "/" + manifests.InstallationAccount,
+		tail.FileSince:   manifests.InstallationName + "/" + manifests.InstallationTailSince,
 		tail.FileCA:      manifests.CertificatesName + "/" + manifests.CertificatesReceiverCA,
 	} {
 		if files[name] != want {

@@ -27,6 +27,7 @@ const (
 	FileAccount = "account"
 	FileCA      = "ca.crt" // who issued the receiver's certificate; PEM
 	FileToken   = "token"  // of the tail's service account, for the receiver
+	FileSince   = "since"  // when tails were switched on; may be missing
 )
 
 const (

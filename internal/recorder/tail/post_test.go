@@ -219,6 +219,39 @@ func TestRun(t *testing.T) {
 	wantLines(t, lines, w.all)
 }
 
+// TestSwitchedOnAgain: a state from before tails were switched off is not gone on
+// with.
+func TestSwitchedOnAgain(t *testing.T) {
+	p, w := testPlace(t)
+	p.receiver = t.TempDir()
+	put(t, p.receiver, map[string]string{FileSince: "2026-11-21T10:00:00Z"})
+	p.backfill = false
+	again := func() {
+		t.Helper()
+		p.crash()
+		if err := p.start(); err != nil {
+			t.Fatal(err)
+		}
+		p.drain(t)
+	}
+	again()
+	source := p.t.state.Source
+	w.write(1)
+	again()
+	if p.t.state.Source != source {
+		t.Error("the state is new without a reason")
+	}
+	w.write(2) // while they are off
+	put(t, p.receiver, map[string]string{FileSince: "2026-11-22T10:00:00Z"})
+	again()
+	w.write(3)
+	p.drain(t)
+	wantLines(t, p.in.lines, []string{w.all[0], w.all[2]})
+	if p.t.state.Source == source {
+		t.Error("the source is that of before")
+	}
+}
+
 // TestProbes: who cannot send is not ready, and says why.
 func TestProbes(t *testing.T) {
 	p, _ := testPlace(t)

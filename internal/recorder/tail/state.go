@@ -29,6 +29,9 @@ type state struct {
 	// Source is drawn when the state is made. It stands for this log.
 	Source   string `json:"source"`
 	Sequence int64  `json:"sequence"`
+	// Since is when tails were switched on, as FileSince tells. What was sent in
+	// another time has nothing to do with this one.
+	Since string `json:"since,omitempty"`
 	// Begun is false until the tail knows where in the log it begins.
 	Begun bool `json:"begun"`
 

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -97,11 +98,15 @@ func New(o Options) (*Tail, error) {
 		sender: &sender{dir: o.ReceiverDir, apiServer: o.APIServer}, caughtUp: o.Clock.Now(),
 	}
 	t.send = t.sender.post
-	if t.state, err = store.load(); err != nil {
+	since, err := os.ReadFile(filepath.Join(o.ReceiverDir, FileSince))
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.state, err = store.load()
+	}
+	if err != nil {
 		return nil, errors.Join(err, store.close())
 	}
-	if t.state == nil {
-		t.state = &state{Version: stateVersion, Source: uuid.NewString(), Begun: o.Backfill}
+	if t.state == nil || t.state.Since != string(since) {
+		t.state = &state{Version: stateVersion, Source: uuid.NewString(), Since: string(since), Begun: o.Backfill}
 		if err := store.save(t.state); err != nil {
 			return nil, errors.Join(err, store.close())
 		}

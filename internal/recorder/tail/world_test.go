@@ -293,6 +293,7 @@ func (in *inbox) store(raw []byte) {
 // place is where a tail runs.
 type place struct {
 	log, state string
+	receiver   string
 	in         *inbox
 	backfill   bool
 	hit        func(string)
@@ -306,7 +307,7 @@ func newPlace(log, state string, in *inbox) *place {
 
 func (p *place) start() error {
 	t, err := New(Options{
-		Path: filepath.Join(p.log, "audit.log"), StateDir: p.state, Backfill: p.backfill, Interval: time.Minute,
+		Path: filepath.Join(p.log, "audit.log"), StateDir: p.state, ReceiverDir: p.receiver, Backfill: p.backfill, Interval: time.Minute,
 		Clock: instant{}, Log: logr.Discard(), APIServer: "node-1",
 	})
 	if err != nil {
