@@ -376,9 +376,13 @@ func TestOnceCounts(t *testing.T) {
 	w := newBothWays(t, api, tailConfig(t, api))
 	defer func() { _ = w.spool.Close() }()
 	for _, b := range []batch{
-		{from: 0, to: 10}, {from: 0, to: 10}, {from: 5, to: 12},
-		{from: 8, to: 20, source: tailA, sequence: 1}, {from: 8, to: 20, source: tailA, sequence: 1},
-		{from: 20, to: 28, padding: 600 << 10, source: tailA, sequence: 2}, {from: 20, to: 28, padding: 600 << 10},
+		{from: 0, to: 10},
+		{from: 0, to: 10},
+		{from: 5, to: 12},
+		{from: 8, to: 20, source: tailA, sequence: 1},
+		{from: 8, to: 20, source: tailA, sequence: 1},
+		{from: 20, to: 28, padding: 600 << 10, source: tailA, sequence: 2},
+		{from: 20, to: 28, padding: 600 << 10},
 	} {
 		if code := w.post(b, math.MaxInt); code != 200 {
 			t.Fatalf("status %d", code)
@@ -579,8 +583,12 @@ func TestAheadIsReleased(t *testing.T) {
 	w.h.o.Spool = &attaching{w.spool, &attached}
 	large := batch{from: 20, to: 29, padding: 600 << 10, source: tailA, sequence: 3}
 	for _, b := range []batch{
-		{from: 0, to: 10}, {from: 0, to: 12, source: tailA, sequence: 1}, {from: 0, to: 12, source: tailA, sequence: 1},
-		{from: 10, to: 20, source: tailA, sequence: 2}, {from: 5, to: 20}, {from: 12, to: 22},
+		{from: 0, to: 10},
+		{from: 0, to: 12, source: tailA, sequence: 1},
+		{from: 0, to: 12, source: tailA, sequence: 1},
+		{from: 10, to: 20, source: tailA, sequence: 2},
+		{from: 5, to: 20},
+		{from: 12, to: 22},
 	} {
 		if code := w.post(b, math.MaxInt); code != 200 {
 			t.Fatalf("status %d", code)

@@ -181,7 +181,7 @@ func (p *post) append(id [32]byte, further ...spool.Op) error {
 		p.h.index.noted(p.known.keys)
 	}
 	if p.tail != nil {
-		p.tail.count(p, appended[0].Duplicate)
+		p.countTail(appended[0].Duplicate)
 	}
 	p.reset()
 	return nil

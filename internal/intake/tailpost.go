@@ -71,7 +71,7 @@ func (p *post) storeTail(last bool) error {
 	}
 	if t.hasPending && !fresh {
 		p.h.metrics.stored(p, true)
-		t.count(p, true)
+		p.countTail(true)
 		p.reset()
 	}
 	t.hasPending = false
@@ -101,11 +101,11 @@ func (p *post) storeTail(last bool) error {
 	return err
 }
 
-// count counts the items of a chunk.
-func (t *tailPost) count(p *post, duplicate bool) {
+// countTail counts the items of a chunk.
+func (p *post) countTail(duplicate bool) {
 	accepted, duplicates := p.items, p.duplicates
 	if duplicate {
 		accepted, duplicates = 0, p.duplicates+p.items
 	}
-	t.of.count(accepted, duplicates)
+	p.tail.of.count(accepted, duplicates)
 }

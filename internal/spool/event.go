@@ -19,7 +19,7 @@ const slotMicros = uint64(SlotLength / time.Microsecond)
 // NewEventKey makes the key of an event from its time and its hash. Times that
 // no clock shows are as the first and the last that one may show.
 func NewEventKey(at time.Time, sum [32]byte) (k EventKey) {
-	micros := uint64(max(at.UnixMicro(), 0)) //nolint:gosec // it is not negative
+	micros := uint64(max(at.UnixMicro(), 0))
 	binary.BigEndian.PutUint64(k[:8], min(micros, math.MaxUint32*slotMicros))
 	copy(k[8:], sum[:])
 	return k
@@ -27,7 +27,7 @@ func NewEventKey(at time.Time, sum [32]byte) (k EventKey) {
 
 // Slot is that of the event's time.
 func (k *EventKey) Slot() uint32 {
-	return uint32(min(binary.BigEndian.Uint64(k[:8])/slotMicros, math.MaxUint32)) //nolint:gosec // it is within its bounds
+	return uint32(min(binary.BigEndian.Uint64(k[:8])/slotMicros, math.MaxUint32))
 }
 
 // SlotKey is before all keys of a slot, and behind all of the slot before.

@@ -135,8 +135,12 @@ func decodeChunk(b, buf []byte) (*spool.Chunk, error) {
 		max   uint64
 		since byte // the version
 	}{
-		{&nsec, 999_999_999, 1}, {&items, maxData, 1}, {&skipped, maxCount, 1}, {&quarantined, maxCount, 1},
-		{&duplicates, maxCount, chunkVersionDuplicates}, {&source, maxSource, 1},
+		{&nsec, 999_999_999, 1},
+		{&items, maxData, 1},
+		{&skipped, maxCount, 1},
+		{&quarantined, maxCount, 1},
+		{&duplicates, maxCount, chunkVersionDuplicates},
+		{&source, maxSource, 1},
 	} {
 		if version < f.since {
 			continue

@@ -77,7 +77,7 @@ func (s *store) EventSlots(limit int) ([]spool.EventSlot, error) {
 		if err != nil {
 			return nil, fmt.Errorf("spool: cannot measure the index of events: %w", err)
 		}
-		slots = append(slots, spool.EventSlot{Slot: slot, Bytes: int64(bytes)}) //nolint:gosec // a size on a disk
+		slots = append(slots, spool.EventSlot{Slot: slot, Bytes: int64(bytes)})
 		ok = iter.SeekGE(end)
 	}
 	if err := iter.Error(); err != nil {

@@ -14,7 +14,7 @@ import (
 // eventN is the key of an event in a slot.
 func eventN(slot uint32, n int) spool.EventKey {
 	var sum [32]byte
-	binary.BigEndian.PutUint64(sum[:], uint64(n)) //nolint:gosec // a small number
+	binary.BigEndian.PutUint64(sum[:], uint64(n))
 	return spool.NewEventKey(spool.SlotStart(slot).Add(time.Minute), sum)
 }
 
