@@ -155,7 +155,7 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	}
 	accountant := &loss.Accountant{
 		Client: mgr.GetClient(), Direct: direct, Config: cfg, Namespace: o.Config.Namespace, APIServers: o.Config.Receiver.APIServers,
-		Off: o.Config.LossAccounting.Disabled, Receiver: o.Receiver, Clock: o.Clock, Interval: o.LossInterval, Lag: o.LossLag,
+		Off: o.Config.LossAccounting.Disabled, Tails: o.Config.Intake.Tail.Enabled, Receiver: o.Receiver, Clock: o.Clock, Interval: o.LossInterval, Lag: o.LossLag,
 	}
 	if err := errors.Join(o.Metrics.Register(loss.NewMetrics(accountant)), mgr.Add(accountant)); err != nil {
 		return nil, err

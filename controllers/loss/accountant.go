@@ -49,7 +49,9 @@ type Accountant struct {
 	// APIServers are the names in the manager's configuration.
 	APIServers []string
 	// Off: nothing is read, and nothing is known.
-	Off      bool
+	Off bool
+	// Tails are let in.
+	Tails    bool
 	Receiver Receiver
 	Clock    clock.PassiveClock
 	// Interval between looks, 0 means a minute; and Lag, 0 means lossaccount.Lag.

@@ -336,7 +336,7 @@ func TestOff(t *testing.T) {
 // TestTail: the account of the tail is taken, as long as there is one.
 func TestTail(t *testing.T) {
 	now := time.Now()
-	a := &Accountant{Clock: clocktesting.NewFakePassiveClock(now), APIServers: []string{"cp-1", "cp-2", "cp-3"}}
+	a := &Accountant{Clock: clocktesting.NewFakePassiveClock(now), APIServers: []string{"cp-1", "cp-2", "cp-3"}, Tails: true}
 	s := &receiverstatus.Status{Intake: receiverstatus.Intake{
 		Accounts: []receiverstatus.SourceAccount{
 			{Source: "1/cp-1", Received: 10},
@@ -366,6 +366,12 @@ func TestTail(t *testing.T) {
 		"cp-3": {Received: 50, Tail: true, TailNewest: now},
 		"cp-4": {Received: 60, LastPost: now},
 	}
+	if diff := cmp.Diff(want, a.receiver(s).Sources); diff != "" {
+		t.Error(diff)
+	}
+	a.Tails = false // they were switched off, and are not forgotten yet
+	want["cp-1"] = lossaccount.Source{Received: 10, LastPost: now}
+	delete(want, "cp-3")
 	if diff := cmp.Diff(want, a.receiver(s).Sources); diff != "" {
 		t.Error(diff)
 	}

@@ -196,7 +196,7 @@ func (a *Accountant) receiver(s *receiverstatus.Status) *lossaccount.Receiver {
 		of := r.Sources[t.APIServer]
 		// The first one of an API server has posted last. A name that the installer
 		// has taken away is one whose machine is gone.
-		if of.Tail || now.Sub(t.LastPost) > tailGone || !slices.Contains(a.APIServers, t.APIServer) {
+		if !a.Tails || of.Tail || now.Sub(t.LastPost) > tailGone || !slices.Contains(a.APIServers, t.APIServer) {
 			continue
 		}
 		of.Tail, of.TailCurrent = true, t.Newest != nil && time.Duration(t.LagSeconds)*time.Second <= tailCurrent
