@@ -70,6 +70,11 @@ type TrailStatus struct {
 	// +optional
 	Counts *RecordCounts `json:"counts,omitempty"`
 
+	// expiredFiles are log files that were given up, and that the receiver still
+	// keeps: `kubectl trail redeliver` has them delivered.
+	// +optional
+	ExpiredFiles int64 `json:"expiredFiles,omitempty"`
+
 	// deliveredBytesPerDay are the compressed bytes that reached the bucket in
 	// the last 24 hours.
 	// +optional

@@ -89,6 +89,7 @@ func Of(o Observation) v1alpha1.TrailStatus {
 			Pending: e.Counts.Pending, Quarantined: e.Counts.Quarantined, Expired: e.Counts.Expired,
 		}
 		s.DeliveredBytesPerDay = e.DeliveredBytesDay
+		s.ExpiredFiles = int64(e.ExpiredFiles)
 	}
 	if !o.Trail.IsValidated() {
 		s.LastValidation, s.Validated = nil, nil
@@ -142,7 +143,7 @@ func Urgent(a, b v1alpha1.TrailStatus) bool {
 
 // significant leaves out what changes all the time.
 func significant(s v1alpha1.TrailStatus) v1alpha1.TrailStatus {
-	s.Counts, s.DeliveredBytesPerDay = nil, 0
+	s.Counts, s.DeliveredBytesPerDay, s.ExpiredFiles = nil, 0, 0
 	if d := s.LatestDelivery; d != nil {
 		s.LatestDelivery = &v1alpha1.LatestDelivery{Error: d.Error}
 		if d.Time != nil { // the first delivery is news

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
+	"github.com/trail-operator/trail-operator/internal/cli/kube"
 	"github.com/trail-operator/trail-operator/internal/cli/table"
 )
 
@@ -18,6 +19,9 @@ import (
 func (o *options) detail(t *v1alpha1.Trail) error {
 	var b strings.Builder
 	account(&b, t.Status.Counts)
+	if n := t.Status.ExpiredFiles; n > 0 {
+		fmt.Fprintf(&b, "Of the expired, %d log files are still kept: mend the bucket, then `kubectl trail redeliver %s`\n", n, kube.CommandLine(t))
+	}
 	conditions(&b, t, o.clock.Now(), table.Colors(o.streams.Out))
 	_, err := io.WriteString(o.streams.Out, b.String())
 	return err

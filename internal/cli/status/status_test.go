@@ -173,3 +173,16 @@ func TestStyles(t *testing.T) {
 		}
 	}
 }
+
+// TestExpiredFiles: who looks at a trail is told that something can be saved.
+func TestExpiredFiles(t *testing.T) {
+	trail := clitest.Trail("shop", "audit")
+	trail.Status.Counts.Expired, trail.Status.ExpiredFiles = 40, 2
+	cluster := &clitest.Cluster{Chosen: "shop", Objects: []client.Object{trail}}
+	out, _, err := clitest.Run(t, func(s genericiooptions.IOStreams) *cobra.Command {
+		return NewCommand(cluster, s, clocktesting.NewFakePassiveClock(clitest.Now))
+	}, "audit")
+	if err != nil || !strings.Contains(out, "2 log files are still kept") || !strings.Contains(out, "`kubectl trail redeliver audit -n shop`") {
+		t.Errorf("%s, %v", out, err)
+	}
+}
