@@ -30,6 +30,10 @@ const keepLoss = 30 * 24 * time.Hour
 // its answer has whole seconds.
 const clockGrain = 2 * time.Second
 
+// sharedPatience is how many lags one of several API servers behind one address
+// may go unread: of three, each is read once in three looks.
+const sharedPatience = 10
+
 // Errors count what kube-apiserver has dropped, by plugin
 // (apiserver_audit_error_total).
 type Errors struct {
@@ -440,7 +444,11 @@ func (a *Account) findEnded() {
 		if !p.alive() || p.Read.Equal(a.now) {
 			continue
 		}
-		silent := a.now.Sub(p.Read) > a.lag
+		patience := a.lag
+		if a.shares(p) {
+			patience = sharedPatience * a.lag
+		}
+		silent := a.now.Sub(p.Read) > patience
 		answers := slices.ContainsFunc(a.Processes, func(o *Process) bool {
 			if o == p || o.Address != p.Address || !o.alive() || !o.Read.Equal(a.now) {
 				return false
@@ -454,6 +462,14 @@ func (a *Account) findEnded() {
 			p.Ended = a.now
 		}
 	}
+}
+
+// shares reports whether several API servers live behind the address of a
+// process: it is read by chance.
+func (a *Account) shares(p *Process) bool {
+	return slices.ContainsFunc(a.Processes, func(o *Process) bool {
+		return o.Address == p.Address && o.Name != "" && p.Name != "" && o.Name != p.Name && o.First.Before(p.Read)
+	})
 }
 
 // settle takes the end of a process into the account. What it lost after it was
