@@ -168,12 +168,16 @@ func (t *Tail) survey() ([]rotated, error) {
 			behind += f.size
 		}
 	}
-	for _, base := range t.state.Waiting {
-		if base != t.name && !contains(files, base) {
-			t.lost("deleted", base, "a file of the audit log was deleted before it was read")
+	lost := slices.DeleteFunc(slices.Clone(t.state.Waiting), func(base string) bool { return base == t.name || contains(files, base) })
+	t.state.Waiting = waiting
+	if len(lost) > 0 { // each is counted once, also over a restart
+		if err := t.store.save(t.state); err != nil {
+			return nil, err
 		}
 	}
-	t.state.Waiting = waiting
+	for _, base := range lost {
+		t.lost("deleted", base, "a file of the audit log was deleted before it was read")
+	}
 	if t.w != nil && !t.w.file.zipped {
 		if info, err := t.w.file.f.Stat(); err == nil {
 			behind += max(0, info.Size()-t.state.Offset)
