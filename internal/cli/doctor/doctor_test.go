@@ -175,6 +175,16 @@ var harms = map[string]struct {
 		t.Status.Conditions = append(t.Status.Conditions, clitest.Condition(v1alpha1.ConditionNoLoss, metav1.ConditionFalse, v1alpha1.ReasonEventsLost, "The API servers lost 5 events."))
 		w.trails = append(w.trails, t)
 	}, Warning, linkTrails, "NoLoss is False (EventsLost)", "status lost"},
+	"tampered": {func(w *world) {
+		t := clitest.Trail("shop", "changed")
+		t.Status.Conditions = append(t.Status.Conditions, clitest.Condition(v1alpha1.ConditionValidated, metav1.ConditionFalse, v1alpha1.ReasonLogFilesInvalid, "LogFileMissing 3"))
+		w.trails = append(w.trails, t)
+	}, Problem, linkTrails, "Validated is False (LogFilesInvalid)", "status changed"},
+	"not validated": {func(w *world) {
+		t := clitest.Trail("shop", "unseen")
+		t.Status.Conditions = append(t.Status.Conditions, clitest.Condition(v1alpha1.ConditionValidated, metav1.ConditionUnknown, v1alpha1.ReasonValidationFailed, "The last validation"))
+		w.trails = append(w.trails, t)
+	}, Warning, linkTrails, "Validated is Unknown (ValidationFailed)", "status unseen"},
 	"digests": {trouble("digest", v1alpha1.ConditionDigestsCurrent, v1alpha1.ReasonDigestLate, metav1.ConditionFalse), Problem, linkTrails, "DigestsCurrent is False (DigestLate)", "status digest"},
 	"unknown": {trouble("away", v1alpha1.ConditionReceiving, v1alpha1.ReasonReceiverUnreachable, metav1.ConditionUnknown), Warning, linkTrails, "Receiving is Unknown (ReceiverUnreachable)", "status away"},
 	"overlooked": {func(w *world) {

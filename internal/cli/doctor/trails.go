@@ -148,6 +148,7 @@ func (d *doctor) count(c *census, t *v1alpha1.Trail) {
 	if lost := meta.FindStatusCondition(t.Status.Conditions, v1alpha1.ConditionNoLoss); lost != nil && lost.Status == metav1.ConditionFalse {
 		d.trail(c, Warning, t, fmt.Sprintf("%s is %s (%s): %s", lost.Type, lost.Status, lost.Reason, strings.ReplaceAll(lost.Message, "\n", " ")))
 	}
+	d.validated(c, t)
 	bad := d.conditions(t)
 	if len(bad) == 0 {
 		receiving := meta.FindStatusCondition(t.Status.Conditions, v1alpha1.ConditionReceiving)
@@ -174,6 +175,23 @@ func (d *doctor) count(c *census, t *v1alpha1.Trail) {
 		message, _, _ := strings.Cut(one.Message, "\n")
 		d.trail(c, state, t, fmt.Sprintf("%s is %s (%s): %s", one.Type, one.Status, one.Reason, message))
 	}
+}
+
+// validated looks at what the validation in the cluster has found. The trail
+// records all the same.
+func (d *doctor) validated(c *census, t *v1alpha1.Trail) {
+	v := meta.FindStatusCondition(t.Status.Conditions, v1alpha1.ConditionValidated)
+	if v == nil {
+		return
+	}
+	state := Warning
+	switch {
+	case v.Status == metav1.ConditionFalse:
+		state = Problem
+	case v.Reason != v1alpha1.ReasonValidationFailed && v.Reason != v1alpha1.ReasonInvalidSchedule:
+		return
+	}
+	d.trail(c, state, t, fmt.Sprintf("%s is %s (%s): %s", v.Type, v.Status, v.Reason, strings.ReplaceAll(v.Message, "\n", " ")))
 }
 
 func (d *doctor) trail(c *census, state State, t *v1alpha1.Trail, message string) {
