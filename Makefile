@@ -97,8 +97,8 @@ soak: ## Do everything that can go wrong to a receiver under load, for SOAK=1h, 
 		go test -count=1 -timeout 0 -v -run '^TestSoak$$' ./test/durability
 
 .PHONY: bench
-bench: ## Measure the receiver against the baseline, and the manager with 1000 trails.
-	go run ./test/perf
+bench: ## Measure the receiver and its steps against the baseline, and the manager with 1000 trails; BENCHFLAGS="-only events -runs 5" chooses.
+	go run ./test/perf $(BENCHFLAGS)
 
 .PHONY: bench-validate
 bench-validate: ## Compare validate-logs with the AWS CLI: the same 5000 files on a real S3 server.

@@ -23,8 +23,8 @@ import (
 const perPost = 400
 
 type options struct {
-	posts, parallel, runs, large, trails int
-	receiver, manager                    string // paths
+	posts, parallel, runs, seconds, large, trails int
+	receiver, manager                             string // paths
 }
 
 type bench struct {
@@ -39,22 +39,18 @@ type result struct {
 	cpu    time.Duration
 	wall   time.Duration
 	peak   int64 // bytes resident, at most
+	bucket int64 // bytes of log files
 }
+
+func (r result) micros() float64 { return r.cpu.Seconds() * 1e6 / float64(r.events) }
 
 func (r result) perCPUSecond() float64 { return float64(r.events) / r.cpu.Seconds() }
 
 // compare prints baseline and whole job side by side.
 func (b *bench) compare(ctx context.Context, name string, body int) error {
-	g := testenv.NewEvents(7)
-	g.Body = body
-	posts := make([][]byte, b.posts)
-	size := 0
-	for i := range posts {
-		posts[i] = g.List(nil, perPost)
-		size += len(posts[i])
-	}
-	fmt.Printf("\n%s events: %d POSTs of %d events, %d bytes an event\n", name, b.posts, perPost, size/b.posts/perPost)
-	fmt.Printf("%-12s %16s %14s %12s %14s\n", "", "events/CPU-s", "µs CPU/event", "events/s", "peak RSS MiB")
+	posts, size := b.lists(b.posts, body)
+	fmt.Printf("\n%s events: %d POSTs of %d events, %d bytes an event\n", name, b.posts, perPost, size)
+	fmt.Printf("%-12s %16s %14s %12s %14s %16s\n", "", "events/CPU-s", "µs CPU/event", "events/s", "peak RSS MiB", "bucket B/event")
 	var base, whole []result
 	for range b.runs {
 		r, err := b.baseline(ctx, posts)
@@ -72,11 +68,23 @@ func (b *bench) compare(ctx context.Context, name string, body int) error {
 		name string
 		r    result
 	}{{"baseline B", m}, {"whole job", w}} {
-		fmt.Printf("%-12s %16.0f %14.2f %12.0f %14.0f\n", row.name, row.r.perCPUSecond(), row.r.cpu.Seconds()*1e6/float64(row.r.events),
-			float64(row.r.events)/row.r.wall.Seconds(), float64(row.r.peak)/(1<<20))
+		fmt.Printf("%-12s %16.0f %14.2f %12.0f %14.0f %16.0f\n", row.name, row.r.perCPUSecond(), row.r.micros(),
+			float64(row.r.events)/row.r.wall.Seconds(), float64(row.r.peak)/(1<<20), float64(row.r.bucket)/float64(row.r.events))
 	}
 	fmt.Printf("whole job / B = %.2f (median of %d runs)\n", w.perCPUSecond()/m.perCPUSecond(), b.runs)
 	return nil
+}
+
+// lists makes POSTs, and says how many bytes an event has.
+func (b *bench) lists(n, body int) (posts [][]byte, size int) {
+	g := testenv.NewEvents(7)
+	g.Body = body
+	posts = make([][]byte, n)
+	for i := range posts {
+		posts[i] = g.List(nil, perPost)
+		size += len(posts[i])
+	}
+	return posts, size / n / perPost
 }
 
 func median(list []result) result {
@@ -181,7 +189,12 @@ func (b *bench) baseline(ctx context.Context, posts [][]byte) (result, error) {
 // whole runs the receiver with one trail that takes everything, until every
 // record is in a bucket on a real S3 server.
 func (b *bench) whole(ctx context.Context, posts [][]byte) (result, error) {
-	s, err := b.startReceiver(ctx)
+	return b.wholeWith(ctx, posts, oneTrail)
+}
+
+// wholeWith does so with other trails beside it.
+func (b *bench) wholeWith(ctx context.Context, posts [][]byte, trails ...func(*testenv.S3Server) receiverconfig.Trail) (result, error) {
+	s, err := b.startReceiver(ctx, trails...)
 	if err != nil {
 		return result{}, err
 	}
@@ -194,13 +207,15 @@ func (b *bench) whole(ctx context.Context, posts [][]byte) (result, error) {
 	if err := s.delivered(ctx, int64(events)); err != nil {
 		return result{}, err
 	}
-	return result{events: events, wall: time.Since(start), cpu: cpuOf(s.receiver.PID()) - before, peak: peakOf(s.receiver.PID())}, nil
+	r := result{events: events, wall: time.Since(start), cpu: cpuOf(s.receiver.PID()) - before, peak: peakOf(s.receiver.PID())}
+	r.bucket, err = s.bucketBytes()
+	return r, err
 }
 
 // largePost sends one body of many megabytes, as an API server without
 // truncation may.
 func (b *bench) largePost(ctx context.Context) error {
-	s, err := b.startReceiver(ctx)
+	s, err := b.startReceiver(ctx, oneTrail)
 	if err != nil {
 		return err
 	}

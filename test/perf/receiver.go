@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/objectstore/minio"
+	"github.com/trail-operator/trail-operator/internal/receiverconfig"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/test/testenv"
 )
@@ -26,7 +29,7 @@ type running struct {
 	url      string
 }
 
-func (b *bench) startReceiver(ctx context.Context) (s *running, err error) {
+func (b *bench) startReceiver(ctx context.Context, trails ...func(*testenv.S3Server) receiverconfig.Trail) (s *running, err error) {
 	dir, err := b.folder("receiver")
 	if err != nil {
 		return nil, err
@@ -44,13 +47,14 @@ func (b *bench) startReceiver(ctx context.Context) (s *running, err error) {
 	if err != nil {
 		return nil, err
 	}
-	trail := oneTrail(s.s3)
 	s.in = in
-	in.Trails = append(in.Trails, trail)
+	for _, trail := range trails {
+		in.Trails = append(in.Trails, trail(s.s3))
+	}
 	if err := in.Write(); err != nil {
 		return nil, err
 	}
-	d := trail.Destination
+	d := in.Trails[0].Destination
 	store, err := minio.New(objectstore.Config{
 		Endpoint: d.Endpoint, Region: d.Region, Bucket: d.Bucket,
 		AccessKey: d.AccessKeyID, SecretKey: d.SecretAccessKey, AllowPrivate: true,
@@ -72,20 +76,45 @@ func (b *bench) startReceiver(ctx context.Context) (s *running, err error) {
 		return nil, err
 	}
 	s.url = fmt.Sprintf("https://%s/v1/audit/%s/%s", s.receiver.Address, testenv.Account, testenv.APIServer)
-	return s, s.wait(ctx, "the receiver to be ready", func(st *receiverstatus.Status) bool { return len(st.Trails) == 1 })
+	return s, s.wait(ctx, "the receiver to be ready", func(st *receiverstatus.Status) bool { return len(st.Trails) == len(trails) })
 }
 
-// delivered suspends the trail, which closes its open file, and waits until n
-// records are in the bucket.
+// delivered suspends all trails, which closes their open files, and waits until
+// all is in the bucket, of the first trail n records.
 func (s *running) delivered(ctx context.Context, n int64) error {
-	s.in.Trails[0].Suspended = true
-	s.in.Trails[0].Generation++
+	for i := range s.in.Trails {
+		s.in.Trails[i].Suspended = true
+		s.in.Trails[i].Generation++
+	}
 	if err := s.in.Write(); err != nil {
 		return err
 	}
+	first := s.in.Trails[0].UID
 	return s.wait(ctx, "delivery", func(st *receiverstatus.Status) bool {
-		return st.Trails[0].Flushed && st.Trails[0].Counts.Delivered == n
+		for i := range st.Trails {
+			t := &st.Trails[i]
+			if !t.Flushed || t.UID == first && t.Counts.Delivered != n {
+				return false
+			}
+		}
+		return true
 	})
+}
+
+// bucketBytes is the size of the log files in the bucket: the server keeps each
+// object as a file.
+func (s *running) bucketBytes() (n int64, err error) {
+	err = filepath.WalkDir(filepath.Join(s.dir, "s3"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.Contains(path, "/CloudTrail/") {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
 }
 
 func (s *running) wait(ctx context.Context, what string, done func(*receiverstatus.Status) bool) error {
