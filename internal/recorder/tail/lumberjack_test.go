@@ -15,7 +15,7 @@ import (
 func TestLumberjack(t *testing.T) {
 	p, w := testPlace(t)
 	log := &lumberjack.Logger{Filename: filepath.Join(p.log, "audit.log"), MaxSize: 1, MaxBackups: 50, Compress: true}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	var want []string
 	for range 12_000 {
 		line := w.event(400)

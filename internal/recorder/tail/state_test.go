@@ -16,7 +16,7 @@ func TestStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
+	defer func() { _ = s.close() }()
 	if st, err := s.load(); st != nil || err != nil {
 		t.Fatalf("a new folder has %+v, %v", st, err)
 	}
@@ -55,7 +55,7 @@ func TestStoreRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.close()
+			defer func() { _ = s.close() }()
 			if st, err := s.load(); err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("%+v, %v", st, err)
 			}
