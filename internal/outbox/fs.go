@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // FS is the part of a file system that the outbox needs. Tests put one in its
@@ -103,19 +104,42 @@ func Prepare(fs FS, dir string, keep func(name string) bool) error {
 	return nil
 }
 
-// RemoveOthers removes what stands in dir beside the folder keep: files of a
-// spool that is gone, and with it everything that was known of them. It returns
-// the names.
-func RemoveOthers(fs FS, dir, keep string) ([]string, error) {
+// KeepOrphans marks the files of a trail that keep says are nobody's as damaged:
+// the state that named them is lost, and they may be whole.
+func KeepOrphans(fs FS, dir string, keep func(name string) bool) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return fmt.Errorf("read the outbox folder: %w", err)
+	}
+	for _, name := range names {
+		if keep(name) {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		if err := fs.Rename(path, path+DamagedSuffix); err != nil {
+			return fmt.Errorf("keep a file of a lost entry: %w", err)
+		}
+	}
+	return nil
+}
+
+// Others are the names in dir beside the folder keep: files of a spool that is gone.
+func Others(fs FS, dir, keep string) ([]string, error) {
 	names, err := fs.List(dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the outbox: %w", err)
 	}
+	return slices.DeleteFunc(names, func(name string) bool { return name == keep }), nil
+}
+
+// RemoveOthers removes them, and returns the names.
+func RemoveOthers(fs FS, dir, keep string) ([]string, error) {
+	names, err := Others(fs, dir, keep)
+	if err != nil {
+		return nil, err
+	}
 	var removed []string
 	for _, name := range names {
-		if name == keep {
-			continue
-		}
 		if err := fs.RemoveAll(filepath.Join(dir, name)); err != nil {
 			return removed, fmt.Errorf("remove the outbox of an older spool: %w", err)
 		}

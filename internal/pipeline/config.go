@@ -48,6 +48,9 @@ func (p *Pipeline) Apply(c *receiverconfig.Config, trails []receiverconfig.Trail
 	if err := p.removeAbandoned(present); err != nil {
 		return err
 	}
+	if err := p.leaveOthers(); err != nil {
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.generation = max(c.Generation, 1)
@@ -139,7 +142,7 @@ func (p *Pipeline) applyTrail(config *receiverconfig.Trail) error {
 		ops = nil // every trail's head comes by here each hour; only changes are worth a sync
 	}
 	if !known && t.cursorRaw == nil {
-		t.cursor = outbox.Cursor{Position: want.Start}
+		t.cursor.Position = want.Start
 		t.cursorRaw = record.MustJSON(t.cursor)
 		t.position, t.counts = want.Start, t.cursor
 		ops = append(ops, spool.Expect(t.keys.Cursor(), nil), spool.Set(t.keys.Cursor(), t.cursorRaw))
@@ -202,6 +205,19 @@ func (p *Pipeline) load(config *receiverconfig.Trail) (*trail, error) {
 		return nil, err
 	}
 	t.deliverer = d
+	// After damage the cursor may be older than entries: their numbers are not
+	// given out again, and they count.
+	t.cursor.NextSeq = max(t.cursor.NextSeq, d.nextSeq)
+	if d.missing < 0 {
+		t.cursor.Filed -= d.missing
+		t.cursor.Accepted -= d.missing
+		t.counts = t.cursor
+	}
+	if d.missing > 0 { // a file that no entry names may be one of those that are missing
+		if err := outbox.KeepOrphans(p.FS, t.dir, d.owns); err != nil {
+			return nil, err
+		}
+	}
 	if err := outbox.Prepare(p.FS, t.dir, d.owns); err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -51,8 +53,10 @@ type deliverer struct {
 	destination receiverconfig.Destination
 	proof       proof
 	unreadable  unreadable
-	failures    int // in a row, without anything delivered between them
-	conflicts   int // the same
+	missing     int64  // records of entries that the spool has lost, at the start
+	nextSeq     uint64 // behind all log files that were known at the start
+	failures    int    // in a row, without anything delivered between them
+	conflicts   int    // the same
 	files       map[string]bool
 
 	expired kept // files that have expired and are kept; guarded by mu
@@ -90,10 +94,24 @@ func newDeliverer(t *trail) (*deliverer, error) {
 		d.pending.files++
 		d.pending.bytes += e.Size
 		d.files[e.File] = true
+		if !e.Redelivered { // which counts as expired until it is delivered
+			d.missing -= e.Count
+		}
 	}
+	d.missing += t.cursor.Filed - d.state.Delivered - (d.state.Expired - d.state.Redelivered) - d.state.Damaged
 	for _, e := range digests {
 		d.pending.digests++
 		d.files[e.File] = true
+	}
+	for _, prefix := range []string{t.keys.Logs(), t.keys.AllUndigested(), t.keys.AllExpired()} {
+		err := t.p.Spool.Scan(prefix, func(key string, _ []byte) error {
+			seq, err := strconv.ParseUint(strings.TrimPrefix(key, prefix), 16, 64)
+			d.nextSeq = max(d.nextSeq, seq+1)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return d, d.loadExpired()
 }
@@ -168,6 +186,9 @@ func (d *deliverer) pause(ctx context.Context, wait time.Duration) {
 // round does everything that can be done now: log files, then the digests that
 // are due, then, for a trail that has stopped, the final one.
 func (d *deliverer) round(ctx context.Context) error {
+	if err := d.miss(ctx); err != nil {
+		return err
+	}
 	if err := d.expire(ctx); err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/trail-operator/trail-operator/internal/outbox"
 	"github.com/trail-operator/trail-operator/internal/record"
 	"github.com/trail-operator/trail-operator/internal/spool"
 )
@@ -67,4 +68,25 @@ func (p *Pipeline) forgetOwnEvents() error {
 		return err
 	}
 	return p.Spool.Commit(ops...)
+}
+
+// leaveOthers removes the files of a spool that is gone, and with it everything
+// that was known of them, once that is recorded, for which there must be trails.
+func (p *Pipeline) leaveOthers() error {
+	names, err := outbox.Others(p.FS, p.Dir, p.Spool.UUID())
+	if err != nil || len(names) == 0 || len(p.snapshot()) == 0 {
+		return err
+	}
+	for _, name := range names {
+		p.Log.Error(nil, "The files of a spool that is gone are removed from the outbox; what they held was not delivered", "spool", name)
+		err := p.Record(context.Background(), record.OwnEvent{
+			ID: "spool/" + name, Name: record.EventEventsLost, Time: p.Clock.Now(),
+			Details: record.MustJSON(map[string]any{"cause": "SpoolGone", "spool": name}),
+		})
+		if err != nil {
+			return fmt.Errorf("record that a spool is gone: %w", err)
+		}
+	}
+	_, err = outbox.RemoveOthers(p.FS, p.Dir, p.Spool.UUID())
+	return err
 }

@@ -117,13 +117,6 @@ func New(o Options) (*Pipeline, error) {
 		return nil, err
 	}
 	p.accountRaw, p.stored = raw, p.account.clone()
-	removed, err := outbox.RemoveOthers(o.FS, o.Dir, o.Spool.UUID())
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range removed {
-		o.Log.Error(nil, "The files of a spool that is gone are removed from the outbox; what they held was not delivered", "spool", name)
-	}
 	return p, p.forgetOwnEvents()
 }
 

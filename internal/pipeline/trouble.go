@@ -147,3 +147,21 @@ func (d *deliverer) report(ctx context.Context, name, subject string, details ma
 		Trails: []string{d.t.uid}, TrailARN: config.ARN, Details: record.MustJSON(details),
 	})
 }
+
+// miss counts and records what was filed, and is neither delivered nor given up
+// nor in any entry: the spool has lost a part of its state.
+func (d *deliverer) miss(ctx context.Context) error {
+	if d.missing <= 0 {
+		return nil
+	}
+	subject := fmt.Sprintf("%s/%d", d.t.p.Spool.UUID(), d.nextSeq)
+	if err := d.report(ctx, record.EventEventsLost, subject, map[string]any{"cause": "StateLost", "records": d.missing}); err != nil {
+		return err
+	}
+	now := d.t.p.Clock.Now().UTC()
+	if err := d.update(func(s *outbox.Delivery) { s.Damaged, s.LastLoss = s.Damaged+d.missing, &now }); err != nil {
+		return err
+	}
+	d.missing = 0
+	return nil
+}

@@ -2,6 +2,7 @@ package pebble
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -17,6 +18,7 @@ type group struct {
 	batch *pebble.Batch // nil when nothing is to be written
 	bytes int64         // of the batch
 	last  spool.Position
+	n     uint64 // of batches, with this one
 	err   error
 	// stateSeq is set when the batch writes state documents; see awaitState.
 	stateSeq  uint64
@@ -90,6 +92,11 @@ func (s *store) applyBatch(g *group, now time.Duration) error {
 		return err
 	}
 	if err := g.batch.Set(logKey, appendLog(nil, g.last, now), nil); err != nil {
+		return err
+	}
+	s.groups++
+	g.n = s.groups
+	if err := g.batch.Set(groupsKey, binary.BigEndian.AppendUint64(nil, g.n), nil); err != nil {
 		return err
 	}
 	failpoint.Hit("spool/before-commit")
@@ -278,6 +285,9 @@ func (s *store) finish(g *group) {
 	_ = g.batch.Close()
 	s.attach(g)
 	failpoint.Hit("spool/before-tail")
+	if !failpoint.Mutation("spool-note") {
+		s.note.write(s.acknowledged(g.n, g.last))
+	}
 	s.tail.advance(uint64(g.last))
 	s.durable.advance(g.stateSeq)
 	s.metrics.commit.Observe(time.Since(g.started).Seconds())

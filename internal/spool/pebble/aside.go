@@ -168,8 +168,11 @@ func (s *store) RemoveAside(name string) error {
 	return nil
 }
 
-func (a *aside) syncDir() error {
-	dir, err := a.fs.OpenDir(a.dir)
+func (a *aside) syncDir() error { return syncFolder(a.fs, a.dir) }
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(fs vfs.FS, name string) error {
+	dir, err := fs.OpenDir(name)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,22 @@ const (
 	chunkChecked = 1 + 4 // what stands before the checked part
 )
 
+// lostVersion, and the reason behind it, stand in the place of a chunk that is
+// lost, or of state: a reader gets it as damaged, in its turn.
+const lostVersion = 0xff
+
+const (
+	lostTail byte = iota + 1
+	lostState
+)
+
+func lostReason(b []byte) string {
+	if len(b) == 2 && b[1] == lostState {
+		return "a part of the spool's state is lost"
+	}
+	return "it was acknowledged, and the end of the log is lost"
+}
+
 const (
 	// maxData is the largest Data of a chunk. Intake cuts at about 4 MiB; the
 	// rest is room for one item that must not be cut.

@@ -11,7 +11,9 @@ import (
 //	c <position:8>               a stored chunk (see chunk.go)
 //	d <generation:8> <id:32>     a chunk ID seen lately (see dedupe.go)
 //	e <event key:20>             an event that was stored lately (see events.go)
+//	m groups                     number of batches since the spool was made
 //	m log                        last position and receiver uptime
+//	m salvaged                   files of which something could not be salvaged, until that is told
 //	m trimmed                    last position that was trimmed
 //	m uuid                       UUID of the spool
 //	s <key>                      a state document
@@ -24,9 +26,11 @@ const (
 )
 
 var (
-	logKey     = []byte("mlog")
-	trimmedKey = []byte("mtrimmed")
-	uuidKey    = []byte("muuid")
+	groupsKey   = []byte("mgroups")
+	logKey      = []byte("mlog")
+	salvagedKey = []byte("msalvaged")
+	trimmedKey  = []byte("mtrimmed")
+	uuidKey     = []byte("muuid")
 )
 
 const chunkKeyLen = 1 + 8

@@ -20,6 +20,7 @@ func TestProtectionsAreProven(t *testing.T) {
 			"TestConformance/Memory/PowerLossWhileReading",
 		},
 		"spool-contiguous-tail": {"TestConformance/Memory/PowerLossWhileReading", "TestNothingIsVisibleBeforeItsSync"},
+		"spool-note":            {"TestLostTail"},
 		"spool-dedupe":          {"TestConformance/Memory/Duplicates", "TestConformance/Memory/DuplicatesConcurrent", "TestConformance/Memory/Model"},
 		"state-compare":         {"TestConformance/Memory/Conflict", "TestConformance/Memory/ConflictConcurrent", "TestConformance/Memory/Model"},
 	} {

@@ -60,6 +60,7 @@ type store struct {
 	uuid    string
 	metrics *metrics
 	aside   *aside
+	note    *noteFile
 
 	compactions   *scheduler
 	backgroundLog logLimit
@@ -75,6 +76,7 @@ type store struct {
 
 	// Owned by the appender.
 	next    spool.Position
+	groups  uint64        // batches since the spool was made
 	now     time.Duration // uptime, which never goes back
 	expired uint64        // generations of chunk IDs below are deleted
 	filter  idFilter
@@ -122,48 +124,46 @@ func Open(dir string, opts Options) (spool.Spool, error) {
 		opts.Fatal = func(string) { os.Exit(1) }
 	}
 	s := &store{
-		opts:        opts,
-		dir:         dir,
-		cache:       pebble.NewCache(cacheSize),
-		metrics:     newMetrics(opts.Registerer),
-		opened:      opts.Clock.Now(),
-		compactions: newScheduler(),
-		admission:   semaphore.NewWeighted(maxAdmitted),
-		requests:    make(chan *request, maxQueued),
-		applied:     make(chan *group, maxSyncs),
-		closing:     make(chan struct{}),
-		failed:      make(chan struct{}),
+		opts:      opts,
+		dir:       dir,
+		cache:     pebble.NewCache(cacheSize),
+		metrics:   newMetrics(opts.Registerer),
+		opened:    opts.Clock.Now(),
+		admission: semaphore.NewWeighted(maxAdmitted),
+		requests:  make(chan *request, maxQueued),
+		applied:   make(chan *group, maxSyncs),
+		closing:   make(chan struct{}),
+		failed:    make(chan struct{}),
 	}
 	if err := s.open(); err != nil {
 		s.cache.Unref()
-		if pebble.IsCorruptionError(err) {
-			err = fmt.Errorf("%w; nothing was changed: copy the folder before any repair, or start with an empty volume", err)
-		}
 		return nil, fmt.Errorf("spool: cannot open %s: %w", dir, err)
 	}
 	return s, nil
 }
 
 func (s *store) open() (err error) {
-	if s.aside, err = openAside(s.opts.FS, s.opts.FS.PathJoin(s.dir, "damaged"), s.opts.Logger); err != nil {
-		return err
-	}
-	if s.db, err = pebble.Open(s.dir, s.pebbleOptions()); err != nil {
+	if err := s.openOrRepair(); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.db.Close())
+			if s.note != nil {
+				err = errors.Join(err, s.note.close())
+			}
 		}
 	}()
-	if err := s.recover(); err != nil {
+	if s.note, err = openNote(s.opts.FS, s.dir, s.opts.Logger); err != nil {
 		return err
 	}
+	s.note.write(s.acknowledged(s.groups, s.next-1))
 	if err := s.metrics.register(s); err != nil {
 		return err
 	}
 	s.trim.wake = make(chan struct{}, 1)
-	s.workers.Add(3)
+	s.workers.Add(4)
+	go s.syncNotes()
 	go s.appendAll()
 	go s.answerAll()
 	go s.trimAll()
@@ -211,7 +211,7 @@ func (s *store) Close() error {
 	close(s.requests)
 	s.workers.Wait()
 	s.metrics.unregister()
-	err := s.db.Close()
+	err := errors.Join(s.db.Close(), s.note.close())
 	s.cache.Unref()
 	return err
 }

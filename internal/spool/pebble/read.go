@@ -75,6 +75,9 @@ func (s *store) read(p spool.Position, buf []byte) (*spool.Chunk, string, error)
 		return nil, "", fmt.Errorf("spool: cannot read position %d: %w", p, err)
 	}
 	defer func() { _ = closer.Close() }()
+	if len(value) > 0 && value[0] == lostVersion {
+		return nil, lostReason(value), nil
+	}
 	c, err := decodeChunk(value, buf)
 	if err != nil {
 		if err := s.aside.keepChunk(p, value); err != nil {

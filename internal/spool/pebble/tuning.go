@@ -16,6 +16,8 @@ import (
 // already. Memory is bounded by maxAdmitted of chunks and as much of their
 // stored form and batches at most, two memtables and the cache.
 const (
+	formatVersion = pebble.FormatTableFormatV6
+
 	memTableSize = 24 << 20
 	cacheSize    = 8 << 20
 	maxOpenFiles = 256
@@ -52,7 +54,7 @@ func (s *store) pebbleOptions() *pebble.Options {
 		// on beside it.
 		L0StopWritesThreshold: 1000,
 		// Pinned: a newer format cannot be opened by an older receiver.
-		FormatMajorVersion: pebble.FormatTableFormatV6,
+		FormatMajorVersion: formatVersion,
 		Logger:             logger{s.opts.Logger, s.opts.Fatal},
 		EventListener: &pebble.EventListener{
 			DataCorruption: func(info pebble.DataCorruptionInfo) {

@@ -21,10 +21,13 @@ func soak() time.Duration {
 	return d
 }
 
-// rounds calls f with as many numbers as fit into a soak, at least n.
-func rounds(t *testing.T, n uint64, f func(seed uint64)) {
+// everyNth calls f with each stride-th number from 1 to most, and in a soak again
+// and again with the others and other seeds.
+func everyNth(t *testing.T, stride, most int64, f func(seed uint64, n int64)) {
 	end := time.Now().Add(soak())
-	for seed := uint64(0); (seed < n || time.Now().Before(end)) && !t.Failed(); seed++ {
-		f(seed)
+	for seed := int64(0); (seed == 0 || time.Now().Before(end)) && !t.Failed(); seed++ {
+		for n := 1 + seed%stride; n <= most; n += stride {
+			f(uint64(seed)<<32+uint64(n), n) //nolint:gosec // neither is negative
+		}
 	}
 }

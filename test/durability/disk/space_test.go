@@ -31,17 +31,14 @@ func (o *outcomes) count(what string) {
 func TestFullAtEachStep(t *testing.T) {
 	t.Parallel()
 	var seen outcomes
-	const stride = 6
-	rounds(t, stride, func(seed uint64) {
-		for n := 1 + int64(seed)%stride; n <= 260; n += stride {
-			t.Run(fmt.Sprintf("%d/%d", seed, n), func(t *testing.T) {
-				w := newWorld(t, seed<<32+uint64(n))
-				w.before()
-				w.newLife()
-				w.failFrom(n, syscall.ENOSPC)
-				w.liveOn(&seen)
-			})
-		}
+	everyNth(t, 8, 260, func(seed uint64, n int64) {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			w := newWorld(t, seed)
+			w.before()
+			w.newLife()
+			w.failFrom(n, syscall.ENOSPC)
+			w.liveOn(&seen)
+		})
 	})
 	t.Logf("%v", seen.n)
 }
@@ -54,18 +51,15 @@ func TestErrorAtEachStep(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			var seen outcomes
-			const stride = 3
-			rounds(t, stride, func(seed uint64) {
-				for n := 1 + int64(seed)%stride; n <= most; n += stride {
-					t.Run(fmt.Sprintf("%d/%d", seed, n), func(t *testing.T) {
-						w := newWorld(t, seed<<32+uint64(n))
-						w.before()
-						w.newLife()
-						var count atomic.Int64
-						w.fail(syscall.EIO, func(s step) bool { return s.kind == kind && count.Add(1) == n })
-						w.liveOn(&seen)
-					})
-				}
+			everyNth(t, 4, most, func(seed uint64, n int64) {
+				t.Run(fmt.Sprint(n), func(t *testing.T) {
+					w := newWorld(t, seed)
+					w.before()
+					w.newLife()
+					var count atomic.Int64
+					w.fail(syscall.EIO, func(s step) bool { return s.kind == kind && count.Add(1) == n })
+					w.liveOn(&seen)
+				})
 			})
 			t.Logf("%v", seen.n)
 		})

@@ -77,10 +77,10 @@ type life struct {
 
 	// cut is set when nothing that it does counts any more: it reaches the bucket
 	// no more, and its answers do not arrive.
-	cut    atomic.Bool
-	once   sync.Once
-	dead   chan struct{} // closed when what it leaves behind is in place
-	opened atomic.Bool   // the spool is open
+	cut               atomic.Bool
+	once              sync.Once
+	dead              chan struct{} // closed when what it leaves behind is in place
+	opened, assembled atomic.Bool   // the spool is open; all of it runs
 	// ended says why the process ended by itself; empty when it did not.
 	ended atomic.Pointer[string]
 }
@@ -196,6 +196,7 @@ func (w *world) assemble(l *life) (err error) {
 		defer close(l.running)
 		_ = l.pipeline.Run(ctx)
 	}()
+	l.assembled.Store(true)
 	return nil
 }
 
@@ -233,7 +234,7 @@ func (w *world) tryApply() error {
 
 // stop ends the process in order, if it is not dead.
 func (w *world) stop() {
-	if w.isDead() || w.cancel == nil {
+	if w.isDead() || !w.assembled.Load() {
 		return
 	}
 	w.volume.setFault(nil)
@@ -258,7 +259,7 @@ func (w *world) kill(percent int) {
 	// What the old process does from here on has not happened, and need not go on.
 	l.volume.setFault(nil)
 	go func() {
-		if l.cancel != nil && l.ended.Load() == nil {
+		if l.assembled.Load() && l.ended.Load() == nil {
 			l.cancel()
 			<-l.running
 			_ = l.spool.Close()
