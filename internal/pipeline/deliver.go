@@ -29,6 +29,9 @@ const (
 	maxSkew = 5 * time.Minute
 	// lookInterval is how often a deliverer without work looks at the clock.
 	lookInterval = 5 * time.Second
+	// lookPatience bounds what is asked of a store before files are sent: one that
+	// answers byte by byte must not hold its trail, of which nothing expires meanwhile.
+	lookPatience = 2 * time.Minute
 	// batch is how many entries are read from the state at a time.
 	batch = 64
 )
@@ -197,11 +200,11 @@ func (d *deliverer) round(ctx context.Context) error {
 		d.note(&d.failed, err)
 		return err
 	}
-	if err := d.checkClock(ctx); err != nil {
+	if err := d.looking(ctx, d.checkClock); err != nil {
 		d.note(&d.failed, err)
 		return err
 	}
-	if err := d.reprove(ctx); err != nil {
+	if err := d.looking(ctx, d.reprove); err != nil {
 		d.note(&d.failed, err)
 		d.note(&d.digest, err)
 		return err
@@ -217,6 +220,13 @@ func (d *deliverer) round(ctx context.Context) error {
 	digests := d.digests(ctx, logs == nil)
 	d.note(&d.digest, digests)
 	return errors.Join(logs, digests)
+}
+
+// looking asks the store something, for as long as a trail may wait for that.
+func (d *deliverer) looking(ctx context.Context, ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, d.t.p.lookPatience)
+	defer cancel()
+	return ask(ctx)
 }
 
 // try notes that log files are about to be sent, if there are any.

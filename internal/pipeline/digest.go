@@ -42,7 +42,7 @@ func (d *deliverer) digests(ctx context.Context, settled bool) error {
 	if d.state.Chain == nil || d.state.Chain.Final || !settled {
 		return nil
 	}
-	if err := d.resolve(ctx); err != nil {
+	if err := d.looking(ctx, d.resolve); err != nil {
 		return err
 	}
 	now := d.t.p.Clock.Now()

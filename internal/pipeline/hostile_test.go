@@ -8,6 +8,7 @@ import (
 
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/objectstore/memory"
+	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
 
@@ -146,5 +147,35 @@ func TestProgressEndsBackoff(t *testing.T) {
 	// One second each; without progress the waits grow to two minutes.
 	if took := b.clock.Since(begun); took > 5*time.Minute {
 		t.Errorf("delivery of %d files took %s", files, took)
+	}
+}
+
+// TestStoreThatNeverEnds: a tenant's store that never comes to the end of its
+// answers holds nothing but its own trail, whose files expire all the same.
+func TestStoreThatNeverEnds(t *testing.T) {
+	b := newBench(t)
+	b.stop()
+	b.space = func(o *Options) { o.TrailQuota = 1500 }
+	b.start()
+	b.p.lookPatience = 100 * time.Millisecond
+	b.trail("red").MaxFileAgeSeconds = 10
+	b.trail("blue").MaxFileAgeSeconds = 10
+	b.bucket("red").SetHook(func(ctx context.Context, op objectstore.Op, _ string) memory.Fault {
+		if op != objectstore.OpPut {
+			<-ctx.Done()
+		}
+		return memory.Fault{}
+	})
+	b.apply()
+	for n := range 6 {
+		b.post("red", 20)
+		b.post("blue", 1)
+		b.until("a file", func() bool {
+			return b.status("blue").Counts.Delivered == int64(n+1) && b.status("red").Counts.Accepted >= int64(20*(n+1))
+		})
+	}
+	b.until("files to expire", func() bool { return b.status("red").Counts.Expired > 0 })
+	if f := b.status("red").DeliveryError; f == nil || f.Reason != receiverstatus.ReasonUnreachable {
+		t.Errorf("the status says %+v", f)
 	}
 }

@@ -61,7 +61,8 @@ type Options struct {
 // Pipeline runs the trails of one receiver.
 type Pipeline struct {
 	Options
-	wake chan struct{}
+	wake         chan struct{}
+	lookPatience time.Duration
 
 	mu         sync.Mutex
 	installed  installation
@@ -108,7 +109,7 @@ type installation struct {
 
 // New returns a pipeline without trails. Apply gives it some; Run works.
 func New(o Options) (*Pipeline, error) {
-	p := &Pipeline{Options: o, wake: make(chan struct{}, 1), trails: map[string]*trail{}, leaving: map[string]outbox.Abandoned{}, started: o.Clock.Now()}
+	p := &Pipeline{Options: o, wake: make(chan struct{}, 1), lookPatience: lookPatience, trails: map[string]*trail{}, leaving: map[string]outbox.Abandoned{}, started: o.Clock.Now()}
 	raw, err := o.Spool.Get(accountKey)
 	if err != nil {
 		return nil, fmt.Errorf("read the account of intake: %w", err)
