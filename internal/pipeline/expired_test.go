@@ -19,6 +19,7 @@ import (
 	"github.com/trail-operator/trail-operator/internal/objectstore"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
+	"github.com/trail-operator/trail-operator/internal/spool"
 )
 
 // kept lists what is kept of a kind.
@@ -542,4 +543,39 @@ func TestDamagedIsBounded(t *testing.T) {
 		t.Errorf("%d names, %v", len(names), err)
 	}
 	b.until("the records", func() bool { return b.recorded("red", record.EventDamagedDataRemoved) == 5 })
+}
+
+// TestReplayedIsAccounted: what comes out of quarantine is accepted and delivered,
+// marked, and not in quarantine any more. Its source has counted it before.
+func TestReplayedIsAccounted(t *testing.T) {
+	b := newBench(t)
+	b.trail("red")
+	b.apply()
+	bad := b.chunk("red", 1)
+	bad.Quarantined = 1
+	b.send(bad)
+	c := b.chunk("red", 2)
+	c.Kind, c.Quarantined = spool.KindReplayed, 1
+	b.send(c)
+	b.until("delivery", func() bool { return b.status("red").Counts.Delivered == 3 })
+	b.until("the account", func() bool { return b.p.Status().Intake.Accepted == 3 })
+	if got := b.p.Status().Intake; got.Quarantined != 0 || got.Received != 3 || len(got.Accounts) != 1 || got.Accounts[0].Received != 2 {
+		t.Errorf("%+v", got)
+	}
+	marked := 0
+	for key, o := range b.bucket("red").Objects() {
+		if !record.IsLogFileKey(key) {
+			continue
+		}
+		var f struct{ Records []map[string]any }
+		gunzip(t, o.Body, &f)
+		for _, r := range f.Records {
+			if data, ok := r["additionalEventData"].(map[string]any); ok && data["replayed"] == true {
+				marked++
+			}
+		}
+	}
+	if marked != 2 {
+		t.Errorf("%d records are marked as replayed", marked)
+	}
 }
