@@ -207,3 +207,21 @@ func TestAheadIsBounded(t *testing.T) {
 		t.Errorf("%d are kept", len(b.p.ahead.free))
 	}
 }
+
+// A read that ends before it has used what was made ahead gives the memory back,
+// and the reader makes the records from the spool.
+func TestAheadIsGivenBackUnused(t *testing.T) {
+	b := newBench(t)
+	b.trail("a")
+	b.apply()
+	b.p.applying.Add(1) // ends each read
+	c := b.chunk("a", 3)
+	c.Attached = b.ahead(c)
+	if _, err := b.spool.Append(t.Context(), []spool.Chunk{c}); err != nil {
+		t.Fatal(err)
+	}
+	b.until("the memory is free", func() bool { return b.p.ahead.bytes.Load() == 0 })
+	b.p.applying.Add(-1)
+	b.p.poke()
+	b.until("it is delivered", func() bool { return len(b.delivered("a")) == 3 })
+}

@@ -195,6 +195,9 @@ func (p *Pipeline) step(ctx context.Context) error {
 	}
 	var unrecorded error // of a loss: nothing behind it is read
 	err := p.Spool.Read(ctx, from, func(n spool.Position, c *spool.Chunk) error {
+		if c.Attached != nil {
+			defer c.Attached.Release()
+		}
 		if unrecorded != nil {
 			return unrecorded
 		}

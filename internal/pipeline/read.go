@@ -17,11 +17,8 @@ func (p *Pipeline) consume(ctx context.Context, n spool.Position, c *spool.Chunk
 	if n <= p.account.Position && !slices.ContainsFunc(trails, func(t *trail) bool { return !t.resting() }) {
 		return errResting
 	}
-	if a, ok := c.Attached.(*Ahead); ok {
-		defer a.Release()
-		if a.of != p.mapper() {
-			return errRemapped
-		}
+	if a, ok := c.Attached.(*Ahead); ok && a.of != p.mapper() {
+		return errRemapped
 	}
 	now := p.Clock.Now()
 	p.measure()
