@@ -113,6 +113,7 @@ func metric(t *testing.T, from *prometheus.Registry, name string) int64 {
 // started anew, and has the number of kube-apiserver itself when its buffer
 // overflows: in the condition, in a metric, and in records.
 func TestLossAccounting(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	registry := prometheus.NewRegistry()
 	w.change = func(o *controllers.Options) {
@@ -283,6 +284,7 @@ func (w *world) follow() {
 // With a tail nothing is lost, and that is known: neither when the API server is
 // started anew, nor when its buffer overflows.
 func TestLossAccountingWithTail(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, "")
 	registry := prometheus.NewRegistry()
 	w.change = func(o *controllers.Options) {
