@@ -20,6 +20,7 @@ func TestKustomize(t *testing.T) {
 
 	ours, theirs := configuration(t, kustomized), configuration(t, rendered)
 	theirs.Receiver.Workload.ImagePullPolicy = ours.Receiver.Workload.ImagePullPolicy
+	theirs.Validation.ImagePullPolicy = ours.Validation.ImagePullPolicy
 	if d := cmp.Diff(ours, theirs); d != "" {
 		t.Errorf("the manager's configuration (- config, + chart)\n%s", d)
 	}
