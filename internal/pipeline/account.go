@@ -68,8 +68,14 @@ func (a *account) lose(n spool.Position, now time.Time) {
 	if n <= a.Position {
 		return
 	}
+	a.Position = n
+	a.damage(now)
+}
+
+// damage counts a chunk that cannot be read.
+func (a *account) damage(now time.Time) {
 	now = now.UTC()
-	a.Position, a.LastDamage = n, &now
+	a.LastDamage = &now
 	a.Damaged++
 }
 

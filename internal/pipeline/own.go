@@ -33,7 +33,7 @@ func (p *Pipeline) Record(ctx context.Context, events ...record.OwnEvent) error 
 			return errors.New("an event of our own needs an ID, a name and a time")
 		}
 		sum := sha256.Sum256([]byte(e.ID))
-		key := fmt.Sprintf("%s%x", ownPrefix, sum)
+		key := ownKey(e.ID)
 		known, err := p.Spool.Get(key)
 		if err != nil {
 			return err
@@ -53,6 +53,9 @@ func (p *Pipeline) Record(ctx context.Context, events ...record.OwnEvent) error 
 	_, err := p.Spool.Append(ctx, chunks, ops...)
 	return err
 }
+
+// ownKey is the key under which the ID of an event of our own is remembered.
+func ownKey(id string) string { return fmt.Sprintf("%s%x", ownPrefix, sha256.Sum256([]byte(id))) }
 
 // forgetOwnEvents removes IDs that are older than rememberOwn.
 func (p *Pipeline) forgetOwnEvents() error {

@@ -147,6 +147,10 @@ func sourceOf(chunk string) mapping.Source {
 
 // damaged goes on behind a chunk that the volume lost, once that is recorded.
 func (p *Pipeline) damaged(ctx context.Context, d spool.Damaged, trails []*trail) error {
+	told, err := p.Spool.Get(ownKey(p.lossID(d)))
+	if err != nil {
+		return err
+	}
 	if err := p.lose(ctx, d); err != nil {
 		return err
 	}
@@ -155,15 +159,23 @@ func (p *Pipeline) damaged(ctx context.Context, d spool.Damaged, trails []*trail
 			t.position = max(t.position, d.Position)
 		}
 	}
+	if told == nil && d.Position <= p.account.Position { // it was whole when it was counted
+		p.account.damage(p.Clock.Now())
+	}
 	p.account.lose(d.Position, p.Clock.Now())
 	return nil
+}
+
+// lossID is that of the record of a loss.
+func (p *Pipeline) lossID(d spool.Damaged) string {
+	return fmt.Sprintf("damaged/%s/%d/%s", p.Spool.UUID(), d.Position, d.Reason)
 }
 
 // lose records, once, what the volume lost.
 func (p *Pipeline) lose(ctx context.Context, d spool.Damaged) error {
 	p.Log.Error(nil, "A stored chunk cannot be read; it is kept aside", "position", d.Position, "reason", d.Reason)
 	err := p.Record(ctx, record.OwnEvent{
-		ID:      fmt.Sprintf("damaged/%s/%d/%s", p.Spool.UUID(), d.Position, d.Reason),
+		ID:      p.lossID(d),
 		Name:    record.EventEventsLost,
 		Time:    p.Clock.Now(),
 		Details: record.MustJSON(map[string]any{"cause": "SpoolDamaged", "position": d.Position, "reason": d.Reason}),

@@ -130,7 +130,7 @@ func (s *store) recoverTail(batch *pebble.Batch, last spool.Position, acknowledg
 		if oerr != nil {
 			return 0, oerr
 		}
-		_, err = scanLog(f, uint32(number), func(b []byte) error { //nolint:gosec // Pebble writes its lower half
+		_, err = scanLog(f, uint32(number), func(b []byte) error { // Pebble writes its lower half
 			return s.takeBatch(b, found, groups)
 		})
 		if err = errors.Join(err, f.Close()); err != nil {

@@ -164,7 +164,7 @@ func (s *salvage) log(path string, number uint64) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	broken, err := scanLog(f, uint32(number), func(batch []byte) error { //nolint:gosec // Pebble writes its lower half
+	broken, err := scanLog(f, uint32(number), func(batch []byte) error { // Pebble writes its lower half
 		ok, err := operations(batch, s.put)
 		if !ok {
 			s.miss(path)

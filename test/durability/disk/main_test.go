@@ -27,7 +27,7 @@ func everyNth(t *testing.T, stride, most int64, f func(seed uint64, n int64)) {
 	end := time.Now().Add(soak())
 	for seed := int64(0); (seed == 0 || time.Now().Before(end)) && !t.Failed(); seed++ {
 		for n := 1 + seed%stride; n <= most; n += stride {
-			f(uint64(seed)<<32+uint64(n), n) //nolint:gosec // neither is negative
+			f(uint64(seed)<<32+uint64(n), n)
 		}
 	}
 }

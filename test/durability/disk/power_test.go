@@ -15,7 +15,7 @@ import (
 // of the runs, once more while the receiver recovers.
 func TestPowerLossAtEachStep(t *testing.T) {
 	t.Parallel()
-	everyNth(t, 6, 200, func(seed uint64, n int64) {
+	everyNth(t, 10, 200, func(seed uint64, n int64) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) { powerLossAt(t, seed, n) })
 	})
 }

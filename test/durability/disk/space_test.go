@@ -31,7 +31,7 @@ func (o *outcomes) count(what string) {
 func TestFullAtEachStep(t *testing.T) {
 	t.Parallel()
 	var seen outcomes
-	everyNth(t, 8, 260, func(seed uint64, n int64) {
+	everyNth(t, 13, 260, func(seed uint64, n int64) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			w := newWorld(t, seed)
 			w.before()
@@ -51,7 +51,7 @@ func TestErrorAtEachStep(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			t.Parallel()
 			var seen outcomes
-			everyNth(t, 4, most, func(seed uint64, n int64) {
+			everyNth(t, 7, most, func(seed uint64, n int64) {
 				t.Run(fmt.Sprint(n), func(t *testing.T) {
 					w := newWorld(t, seed)
 					w.before()

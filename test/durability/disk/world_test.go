@@ -446,9 +446,3 @@ func (l *logs) String() string {
 	defer l.mu.Unlock()
 	return strings.Join(l.lines[max(0, len(l.lines)-300):], "\n")
 }
-
-func (l *logs) contains(s string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.lines, func(line string) bool { return strings.Contains(line, s) })
-}
