@@ -89,7 +89,6 @@ func TestSoak(t *testing.T) {
 		// About 150 events a second: a cluster of some hundred nodes.
 		p = pace{senders: 4, events: 8, body: 2 << 10, pause: 200 * time.Millisecond}
 		s.scale, atMost = 4*time.Second, 5*patience
-		flags = []string{"--trail-quota-bytes", strconv.Itoa(4 << 20)}
 		s.disk = smallDisk(t)
 	}
 	if s.disk != "" {
