@@ -55,8 +55,8 @@ func (f *finder) matches(buf []byte, from int, c *codes, w *bitWriter) {
 	inWord := false
 	for i, end := from, len(buf)-8; i < end; {
 		b := buf[i]
-		if word[b] && inWord {
-			i++
+		if inWord && (word[b] || b == '-' && (digit(buf[i-1]) || digit(buf[i+1]))) {
+			i++ // also from one part of a UUID to the next
 			continue
 		}
 		inWord = word[b]
@@ -135,6 +135,8 @@ var word = func() (w [256]bool) {
 	}
 	return w
 }()
+
+func digit(b byte) bool { return b-'0' <= 9 }
 
 // quote returns the index of the first quote at or behind i, or len(b).
 func quote(b []byte, i int) int {
