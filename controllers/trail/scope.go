@@ -60,6 +60,7 @@ func (r *Reconciler) newScope(t *v1alpha1.Trail) *scope {
 			Expired:  r.Installation.Certificates().Expired(now),
 			Expiring: r.Installation.Certificates().Expiring(now),
 			Gaps:     r.Poller.gaps(now),
+			Loss:     r.Poller.losses(),
 		},
 	}
 }
@@ -129,6 +130,7 @@ func (s *scope) writeStatus(ctx context.Context) (time.Duration, error) {
 	}
 	s.writes.note(s.trail.UID, s.seen.Now)
 	s.tell()
+	s.tellLoss()
 	s.tellValidated()
 	return 0, nil
 }

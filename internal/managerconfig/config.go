@@ -69,6 +69,9 @@ type Config struct {
 	// their secret values are still removed from records.
 	KeepSensitiveBodies bool `json:"keepSensitiveBodies,omitempty"`
 
+	// LossAccounting says whether it is found out what API servers lose.
+	LossAccounting LossAccounting `json:"lossAccounting,omitempty"`
+
 	// MetricsBindAddress is where metrics are served; empty means
 	// 127.0.0.1:8080, "0" switches them off.
 	MetricsBindAddress string `json:"metricsBindAddress,omitempty"`

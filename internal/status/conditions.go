@@ -51,6 +51,7 @@ func (o *Observation) conditions(old []metav1.Condition) []metav1.Condition {
 	set(v1alpha1.ConditionReceiving, receiving)
 	set(v1alpha1.ConditionDelivering, delivering)
 	set(v1alpha1.ConditionDigestsCurrent, digests)
+	set(v1alpha1.ConditionNoLoss, o.noLoss())
 	// These are there only while they are true, the last while it is asked for;
 	// kstatus reads the first two.
 	for name, s := range map[string]*state{

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/auditpolicy"
+	"github.com/trail-operator/trail-operator/internal/lossaccount"
 	"github.com/trail-operator/trail-operator/internal/receiverstatus"
 	"github.com/trail-operator/trail-operator/internal/record"
 )
@@ -41,7 +42,10 @@ type Observation struct {
 	// Expiring says the same of one that will within 90 days and that people must
 	// replace; empty when there is none.
 	Expiring string
-	Now      time.Time
+	// Loss is what is known of losses before the receiver; nil when nothing was
+	// looked at yet.
+	Loss *lossaccount.View
+	Now  time.Time
 }
 
 // entry is the receiver's view of the trail, nil when it has none.
