@@ -183,11 +183,11 @@ func TestAheadIsBounded(t *testing.T) {
 	c := b.chunk("a", 400)
 	held[0].Release()
 	last := b.p.Ahead(c.Source)
-	for item := range spool.Items(c.Data) {
+	for item, err := range spool.Items(c.Data) {
 		var p auditevent.Parser
-		e, err := p.Parse(item)
-		if err != nil {
-			t.Fatal(err)
+		e, perr := p.Parse(item)
+		if err != nil || perr != nil {
+			t.Fatal(err, perr)
 		}
 		last.Add(e, item, true)
 	}
