@@ -11,13 +11,13 @@ import (
 const (
 	// maxAhead bounds the memory of all records that are made and not yet in a
 	// file, in bytes. Beyond it the reader makes them, when it comes to their chunk.
-	maxAhead = 32 << 20
+	maxAhead = 24 << 20
 	// aheadStep is in what steps memory is asked for.
 	aheadStep = 128 << 10
 	// aheadKept is the largest batch whose memory is used again, aheadFree how
 	// many wait for that.
 	aheadKept = 4 << 20
-	aheadFree = 8
+	aheadFree = 6
 )
 
 // ahead is what all of Ahead share.
