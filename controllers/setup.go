@@ -175,7 +175,7 @@ func NewManager(ctx context.Context, cfg *rest.Config, o Options) (ctrl.Manager,
 	}
 	kinds := []trail.Kind{trail.Namespaced{}, organizationtrail.Kind{}}
 	scheduler := &validation.Scheduler{
-		Client: mgr.GetClient(), Config: o.Config, Installation: made, Rendered: made.Publisher, Receiver: o.Receiver, Kinds: kinds,
+		Client: mgr.GetClient(), Direct: direct, Config: o.Config, Installation: made, Rendered: made.Publisher, Receiver: o.Receiver, Kinds: kinds,
 		Clock: o.Clock, Metrics: validation.NewMetrics(), Interval: o.ValidationInterval,
 	}
 	if err := errors.Join(scheduler.Metrics.Register(o.Metrics), mgr.Add(scheduler)); err != nil {

@@ -87,6 +87,7 @@ func (a *Accountant) Start(ctx context.Context) error {
 	for {
 		if err := a.look(ctx, log); ctx.Err() == nil {
 			a.complain(log, err)
+			a.view.CompareAndSwap(nil, &lossaccount.View{}) // nothing is known, and not only not yet
 		}
 		select {
 		case <-ctx.Done():

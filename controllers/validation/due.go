@@ -128,6 +128,9 @@ func (s *Scheduler) due(trails, running map[types.UID]candidate, now time.Time) 
 		if _, busy := running[uid]; busy {
 			continue
 		}
+		if _, tried := s.tried[uid]; tried { // however often its settings change, or the API server refuses
+			continue
+		}
 		if at := dueTime(t.Trail, s.lastStart(t.Trail)); !at.IsZero() && !at.After(now) {
 			list = append(list, t)
 			since[uid] = at

@@ -59,7 +59,9 @@ type Rendered interface {
 // goroutine.
 type Scheduler struct {
 	// Client caches what Cache lists, and must not cache Secrets.
-	Client       client.Client
+	Client client.Client
+	// Direct caches nothing.
+	Direct       client.Reader
 	Config       *managerconfig.Config
 	Installation *installation.Installation
 	Rendered     Rendered
@@ -75,6 +77,8 @@ type Scheduler struct {
 	// validations whose end the cached status may not show yet, by trail.
 	started map[types.UID]time.Time
 	ended   map[types.UID]time.Time
+	// tried is when one was last made, or could not be, by trail.
+	tried map[types.UID]time.Time
 	// handled are finished Jobs that nothing is left to do about but to remove them.
 	handled map[types.UID]bool
 }
@@ -119,6 +123,7 @@ type candidate struct {
 // tick looks at all trails and Jobs once.
 func (s *Scheduler) tick(ctx context.Context, log logr.Logger) error {
 	if s.started == nil {
+		s.tried = map[types.UID]time.Time{}
 		s.started, s.ended, s.handled = map[types.UID]time.Time{}, map[types.UID]time.Time{}, map[types.UID]bool{}
 	}
 	now := s.Clock.Now().UTC()
@@ -156,6 +161,11 @@ func (s *Scheduler) forget(trails map[types.UID]candidate, now time.Time) {
 			delete(s.ended, uid)
 		}
 	}
+	for uid, at := range s.tried {
+		if now.Sub(at) >= leastByHand || now.Before(at) {
+			delete(s.tried, uid)
+		}
+	}
 }
 
 // look goes through the Jobs. It returns the trails of those that run.
@@ -187,7 +197,16 @@ func (s *Scheduler) look(ctx context.Context, log logr.Logger, trails map[types.
 			continue
 		}
 		delete(s.started, uid)
-		end, over := outcomeOf(job, run, podOf(job, pods.Items), now)
+		pod := podOf(job, pods.Items)
+		if _, _, finished := finish(job); finished && terminated(pod) == nil {
+			// The cache of Jobs may be ahead of that of pods, which is another watch.
+			var fresh corev1.PodList
+			if err := s.Direct.List(ctx, &fresh, client.InNamespace(s.Config.Namespace), client.MatchingLabels{manifests.ValidationTrailLabel: string(uid)}); err != nil {
+				return nil, err
+			}
+			pod = podOf(job, fresh.Items)
+		}
+		end, over := outcomeOf(job, run, pod, now)
 		if !over {
 			running[uid] = t
 			continue

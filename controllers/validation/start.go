@@ -57,9 +57,10 @@ func (s *Scheduler) start(ctx context.Context, log logr.Logger, due []candidate,
 			}
 		case err != nil:
 			log.Error(err, "Cannot start a validation; trying again", "trail", t.CloudTrailName())
+			s.tried[t.UID] = now
 			waiting++
 		case began:
-			s.started[t.UID] = now
+			s.started[t.UID], s.tried[t.UID] = now, now
 			running[t.UID], busy[t.Namespace] = t, true
 		default:
 			waiting++
@@ -83,10 +84,10 @@ func (s *Scheduler) begin(ctx context.Context, log logr.Logger, t candidate, now
 		return false, failure{validation.CauseNoImage, errors.New("set validation.image")}
 	}
 	rendered, ok, err := s.Rendered.Trail(ctx, string(t.UID))
-	if err != nil || !ok {
+	if err != nil || !ok || !here(t.Status.Head, rendered.Destination) { // or its first digest there is to come
 		return false, err
 	}
-	run := plan(t.Trail, now)
+	run := plan(t.Trail, rendered.Destination, now)
 	run.Ambient = rendered.Destination.Ambient && t.Spec.LogFileValidation.CredentialsSecretRef == nil
 	in, err := s.input(ctx, t.Trail, rendered, run)
 	if err != nil {
@@ -113,19 +114,27 @@ func (s *Scheduler) begin(ctx context.Context, log logr.Logger, t candidate, now
 
 // refused tells what the API server refuses for good from what may work soon.
 func refused(err error) error {
-	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
+	// A webhook that gives no code refuses with 400.
+	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
 		return failure{validation.CauseForbidden, err}
 	}
 	return err
 }
 
 // plan decides how much is validated.
-func plan(t *v1alpha1.Trail, now time.Time) manifests.ValidationRun {
+func plan(t *v1alpha1.Trail, d receiverconfig.Destination, now time.Time) manifests.ValidationRun {
 	v := t.Status.Validated
 	return manifests.ValidationRun{
 		StartTime: metav1.Time{Time: now.Truncate(time.Second)}, Trigger: trigger(t), Head: t.Status.Head.DeepCopy(), Settings: settings(t),
-		Full: v == nil || v.Head == nil || v.FullTime == nil || now.Sub(v.FullTime.Time) >= fullInterval,
+		Full: v == nil || v.Head == nil || !here(v.Head, d) || v.FullTime == nil || now.Sub(v.FullTime.Time) >= fullInterval,
 	}
+}
+
+// here reports whether a digest lies where the trail delivers to now: the trail
+// may have left its bucket or prefix.
+func here(h *v1alpha1.DigestHead, d receiverconfig.Destination) bool {
+	prefix := h.S3Object[:max(0, strings.LastIndex(h.S3Object, "AWSLogs/"))]
+	return h.S3Bucket == d.Bucket && strings.TrimSuffix(prefix, "/") == d.Prefix
 }
 
 // input is what the pod is given.

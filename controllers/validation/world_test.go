@@ -95,8 +95,9 @@ func newWorld(t *testing.T, trails ...*v1alpha1.Trail) *world {
 			return cl.Create(ctx, o, opts...)
 		},
 	})
+	c0 := b.Build()
 	w.Scheduler = &Scheduler{
-		Client: b.Build(), Config: c, Rendered: w, Receiver: w, Clock: w.clock, Metrics: NewMetrics(),
+		Client: c0, Direct: c0, Config: c, Rendered: w, Receiver: w, Clock: w.clock, Metrics: NewMetrics(),
 		Kinds: []trail.Kind{trail.Namespaced{}},
 		Installation: &installation.Installation{
 			Installation: receiverconfig.Installation{UID: "in", Account: "000000000042", Region: "eu-1"},

@@ -213,7 +213,12 @@ func (p *Pipeline) load(config *receiverconfig.Trail) (*trail, error) {
 		t.cursor.Accepted -= d.missing
 		t.counts = t.cursor
 	}
-	if d.missing > 0 { // a file that no entry names may be one of those that are missing
+	// A file that no entry names may be one of those that are missing. A trail
+	// without a cursor is new, and has no files, or has lost all its state.
+	if d.missing != 0 || raw == nil {
+		if err := p.FS.MkdirAll(t.dir); err != nil {
+			return nil, err
+		}
 		if err := outbox.KeepOrphans(p.FS, t.dir, d.owns); err != nil {
 			return nil, err
 		}

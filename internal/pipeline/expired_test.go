@@ -76,7 +76,7 @@ func (b *bench) rest(namespace string) {
 		if same++; now != last {
 			last, same = now, 0
 		}
-		return same > 60 // seconds: files are closed after ten
+		return same > 150 // seconds: files are closed after ten
 	})
 }
 

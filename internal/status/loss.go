@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/trail-operator/trail-operator/api/v1alpha1"
 	"github.com/trail-operator/trail-operator/internal/lossaccount"
 	"github.com/trail-operator/trail-operator/internal/record"
@@ -30,6 +32,10 @@ func (o *Observation) noLoss() state {
 	lost := append(o.dropped(known), o.destroyed(from)...)
 	if len(lost) > 0 {
 		return no(v1alpha1.ReasonEventsLost, "%s. Records of it stand in the trail. %s%s", strings.Join(lost, ". "), acknowledge, note)
+	}
+	// A manager that has just begun to lead has not looked yet: the one before has.
+	if c := meta.FindStatusCondition(o.Trail.Status.Conditions, v1alpha1.ConditionNoLoss); o.Loss == nil && o.Receiver != nil && c != nil {
+		return state{c.Status, c.Reason, c.Message}
 	}
 	if s := o.untold(possible); s != nil {
 		s.message += note

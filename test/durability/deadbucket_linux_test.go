@@ -96,7 +96,7 @@ func TestReserveReached(t *testing.T) {
 	defer f.stop()
 	f.waits = 4 * patience
 	f.apply()
-	f.sendRandom(8) // Pebble takes what it never gives back
+	f.sendRandom(8, 60) // Pebble takes what it never gives back
 	f.untilAll("delivery", patience, func(s *receiverstatus.Status) bool { return f.trailOf(s, 0).Counts.Delivered > 0 })
 	away.Store(1)
 	leave(t, disk, reserve+24<<20)
@@ -105,7 +105,7 @@ func TestReserveReached(t *testing.T) {
 	go func() {
 		defer close(done)
 		for !enough.Load() && !t.Failed() && f.ctx.Err() == nil {
-			f.sendRandom(1) // again and again until it is taken
+			f.sendRandom(1, 3) // again and again until it is taken; small, so that little room is left
 		}
 	}()
 	defer func() { <-done }()
@@ -142,10 +142,10 @@ func TestReserveReached(t *testing.T) {
 
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-// sendRandom sends bodies whose events do not compress, until they are acknowledged.
-func (f *fleet) sendRandom(bodies int) {
+// sendRandom sends bodies of events that do not compress, until they are acknowledged.
+func (f *fleet) sendRandom(bodies, events int) {
 	f.t.Helper()
-	const size, events = 24 << 10, 60
+	const size = 24 << 10
 	seed := seeds.Add(1)
 	r := rand.New(rand.NewPCG(seed, 7))
 	g := testenv.NewEvents(seed)

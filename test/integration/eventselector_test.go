@@ -230,18 +230,24 @@ func TestSelectionByLabels(t *testing.T) {
 	one := selects(t, ns, "b-one", "security", writes)
 	condition(t, trail, "Ready", "True Recording")
 	e.receiver.rendered(t, uid, writes)
+	// Of changes that follow each other soon, the last is recorded: each waits for
+	// the record of the one before.
+	e.receiver.putsAre(t, uid, writes)
 	selectorStatus(t, other, "True Compiled", "Selects read management events.")
 	selectorStatus(t, one, "True Compiled", "Selects write management events.", "audit")
 
 	change(t, other, func(e *v1alpha1.EventSelector) { e.Labels["topic"] = "security" })
 	both := v1alpha1.EventSelection{Basic: append(append([]v1alpha1.BasicEventSelector{}, reads.Basic...), writes.Basic...)}
 	e.receiver.rendered(t, uid, both)
+	e.receiver.putsAre(t, uid, writes, both)
 	selectorStatus(t, other, "True Compiled", "Selects read management events.", "audit")
 	change(t, one, func(e *v1alpha1.EventSelector) { e.Labels = nil })
 	e.receiver.rendered(t, uid, reads)
+	e.receiver.putsAre(t, uid, writes, both, reads)
 	selectorStatus(t, one, "True Compiled", "Selects write management events.")
 	third := selects(t, ns, "c-third", "security", writes)
 	e.receiver.rendered(t, uid, both)
+	e.receiver.putsAre(t, uid, writes, both, reads, both)
 	remove(t, third)
 	e.receiver.rendered(t, uid, reads)
 	condition(t, trail, "Ready", "True Recording")

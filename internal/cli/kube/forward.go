@@ -125,7 +125,7 @@ type forwarded struct {
 	httpstream.Stream
 	of       *Forward
 	failures httpstream.Stream
-	failed   chan struct{} // closed when err is there
+	failed   chan struct{} // closed when err is there, or never will be
 	err      error
 }
 
@@ -137,9 +137,9 @@ func (c *forwarded) watch() {
 	message, err := io.ReadAll(io.LimitReader(c.failures, maxFailure))
 	if err == nil && len(message) > 0 {
 		c.err = errors.New(oneLine(string(message)))
-		close(c.failed)
 		_ = c.Reset()
 	}
+	close(c.failed) // there is nothing more to wait for
 }
 
 func (c *forwarded) Read(b []byte) (int, error) {
@@ -147,7 +147,9 @@ func (c *forwarded) Read(b []byte) (int, error) {
 	if err != nil && n == 0 {
 		select {
 		case <-c.failed:
-			return 0, c.of.explain(c.err)
+			if c.err != nil {
+				return 0, c.of.explain(c.err)
+			}
 		case <-time.After(failureLag):
 		}
 	}
@@ -155,7 +157,7 @@ func (c *forwarded) Read(b []byte) (int, error) {
 }
 
 // failureLag is how long the kubelet's words may come after the end of a stream.
-const failureLag = 100 * time.Millisecond
+const failureLag = 2 * time.Second
 
 // Close ends this connection.
 func (c *forwarded) Close() error {

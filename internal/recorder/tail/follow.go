@@ -3,6 +3,7 @@ package tail
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"slices"
 )
 
@@ -200,7 +201,10 @@ func (t *Tail) rotatedName(files []rotated) string {
 			if t.w.file.sameFile(path) {
 				return f.base
 			}
-			continue
+			if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			path = t.folder.path(f.base + compressed) // it was compressed meanwhile
 		}
 		if len(t.w.head) == 0 {
 			continue

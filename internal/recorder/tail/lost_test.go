@@ -364,3 +364,24 @@ func TestBegin(t *testing.T) {
 		})
 	}
 }
+
+// TestCompressedMeanwhile: the compression of the file that is read may end between
+// the list and the look at it.
+func TestCompressedMeanwhile(t *testing.T) {
+	p, w := testPlace(t)
+	for range 10 {
+		w.write(100)
+	}
+	p.drain(t)
+	w.rotate()
+	w.write(1)
+	w.compress() // both are there
+	files, err := p.t.folder.list()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.compress() // the plain one is gone
+	if p.t.rotatedName(files) == "" {
+		t.Error("the file has no name: it will be read again")
+	}
+}

@@ -152,6 +152,12 @@ func (s *store) recoverTail(batch *pebble.Batch, last spool.Position, acknowledg
 				return 0, err
 			}
 		}
+		if batch.Len() >= maxSalvageBatch { // there may be millions; the next start begins anew
+			if err := s.db.Apply(batch, pebble.NoSync); err != nil {
+				return 0, err
+			}
+			batch.Reset()
+		}
 	}
 	lost := acknowledged.groups - s.groups
 	for g := range groups {

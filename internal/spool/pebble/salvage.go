@@ -26,6 +26,8 @@ const (
 	maxSalvageBatch = 4 << 20
 	// maxTries is how many positions are tried behind a block that cannot be read.
 	maxTries = 100_000
+	// stateStep bytes of a state's key tell trails apart: "s", "trail/", a UID.
+	stateStep = 1 + 6 + 36
 )
 
 // version is a state document, or what else there is one of.
@@ -254,6 +256,12 @@ func following(key []byte, tries int) ([]byte, bool) {
 		return []byte{metaPrefix}, true
 	case key[0] < statePrefix:
 		return []byte{statePrefix}, true
+	case tries < maxTries:
+		// Behind all keys that begin like this one: documents of other trails, say.
+		next := bytes.TrimRight(key[:min(len(key), stateStep)], "\xff")
+		next = bytes.Clone(next)
+		next[len(next)-1]++
+		return next, next[0] == statePrefix
 	default:
 		return nil, false
 	}
