@@ -72,7 +72,7 @@ tests() {
 	local fresh=()
 	# A result from the cache tells nothing about the machine that CI runs on.
 	[ "$ci" != true ] || fresh=(-count=1)
-	go test $race ${fresh[@]+"${fresh[@]}"} -timeout 20m ./...
+	go test $race ${fresh[@]+"${fresh[@]}"} -timeout 45m ./...
 }
 
 step "C compiler for the race detector" c_compiler

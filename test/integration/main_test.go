@@ -161,14 +161,16 @@ func namespace(t *testing.T, name string) string {
 // is what is missing.
 func eventually(t *testing.T, check func() string) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	// A trail is looked at again at least every minute or so, whatever a controller
+	// has missed.
+	deadline := time.Now().Add(4 * time.Minute)
 	for {
 		missing := check()
 		if missing == "" {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("still missing after a minute: %s", missing)
+			t.Fatalf("still missing after four minutes: %s", missing)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
