@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// blockSize is how much of the input shares one set of Huffman codes.
+	// blockSize is how much of the input is compressed at once.
 	blockSize = 128 << 10
 	// blocksServed is how many blocks codes are used for again: records are much
 	// alike, so that it costs less to look once than to count their symbols.
